@@ -1,0 +1,71 @@
+# Everything runs from a bare checkout: the targets set up what they need, once, under .venv and .cache.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := .cache/tools
+BUF_VERSION := 1.75.0
+PROTOC_GEN_GO_VERSION := v1.36.12
+PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
+GRPCURL_VERSION := v1.9.3
+
+.PHONY: help
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/.ready: requirements/dev.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.PHONY: setup
+setup: $(BIN)/.ready ## Make the virtual environment
+
+.PHONY: test
+test: $(BIN)/.ready ## Run every test
+	$(BIN)/python -m pytest -q
+
+.PHONY: lint
+lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(TOOLS)/buf lint && ../$(TOOLS)/buf format -d --exit-code
+
+.PHONY: proto
+proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Generate the committed stubs anew
+	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/generate
+
+.PHONY: proto-check
+proto-check: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Fail if the committed stubs are not what the proto says
+	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/generate --check
+
+.PHONY: lock
+lock: $(BIN)/.ready ## Pin every dependency anew, with hashes
+	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  -o requirements/runtime.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --extra dev --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(TOOLS)/buf:
+	mkdir -p .cache/npm $(TOOLS)
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .cache/npm @bufbuild/buf@$(BUF_VERSION)
+	ln -sf ../npm/node_modules/.bin/buf $@
+
+$(TOOLS)/protoc-gen-go:
+	mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
+	GOBIN=$(CURDIR)/$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+
+$(TOOLS)/grpcurl:
+	mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)

@@ -1,0 +1,1 @@
+"""The DIS Checkpoint Gateway: a gRPC sidecar that keeps consumer checkpoints of DIS streams."""

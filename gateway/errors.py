@@ -1,0 +1,153 @@
+"""Everything that can go wrong, as one tree: each class says its reason, its status and whether a retry helps.
+
+``reason`` is what programs look at; it reaches the caller as ``google.rpc.ErrorInfo.reason``. Nothing here knows gRPC
+or HTTP: ``gateway.rpc.status`` maps the tree to gRPC in one place.
+
+    GatewayError
+    ├── InvalidField                a field of the request is wrong; nothing was sent to DIS
+    ├── CheckpointRegression        the commit is below the number that DIS has
+    ├── Overloaded                  the gateway has no room for this call
+    ├── UpstreamError               DIS, or what stands in front of it, answered with an error
+    ├── UpstreamUnavailable         DIS could not be asked, or not in time; nothing was changed
+    ├── InvalidUpstreamAnswer       DIS answered something that cannot be understood; nothing was changed
+    └── OutcomeUnknown              a write was sent, its fate is not known
+        ├── CommitOutcomeUnknown
+        └── DeleteOutcomeUnknown
+    ConfigurationError              the process cannot start like this; names the key
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The canonical codes of RPC status, by name."""
+
+    OK = "OK"
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    ABORTED = "ABORTED"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    INTERNAL = "INTERNAL"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class GatewayError(Exception):
+    """The root of what a call can fail with.
+
+    ``message`` is for people and holds no secret. ``retry_after`` is in seconds, None where a retry does not help.
+    ``metadata`` reaches the caller as it is.
+    """
+
+    status = Status.INTERNAL
+    reason = "GATEWAY_INTERNAL"
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+
+
+class InvalidField(GatewayError):
+    """A field of the request is missing or wrong. ``field`` is its path, such as ``key.partition_id``."""
+
+    status = Status.INVALID_ARGUMENT
+    reason = "FIELD_INVALID"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+    def under(self, parent: str) -> InvalidField:
+        """The same complaint where the field is part of ``parent``."""
+        return InvalidField(f"{parent}.{self.field}", self.problem)
+
+
+class CheckpointRegression(GatewayError):
+    """The commit is lower than what DIS has, and the caller did not allow a rewind."""
+
+    status = Status.FAILED_PRECONDITION
+    reason = "CHECKPOINT_REGRESSION"
+
+    def __init__(self, committed: str, effective: str) -> None:
+        super().__init__(
+            f"the checkpoint stands at {effective}, which is higher than {committed}: another consumer may have taken "
+            "over this partition; set allow_rewind to go back on purpose",
+            metadata={"effective_sequence_number": effective},
+        )
+
+
+class Overloaded(GatewayError):
+    """The gateway has as many calls under way as it takes."""
+
+    status = Status.RESOURCE_EXHAUSTED
+    reason = "GATEWAY_OVERLOADED"
+
+
+class UpstreamError(GatewayError):
+    """DIS answered with an error; what it means stands in the table in ``gateway.dis.error_table``."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: Status,
+        reason: str,
+        retry_after: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, metadata=metadata)
+        self.status = status
+        self.reason = reason
+
+
+class UpstreamUnavailable(GatewayError):
+    """DIS could not be reached, or did not answer a read in time. Nothing was changed."""
+
+    status = Status.UNAVAILABLE
+    reason = "UPSTREAM_UNAVAILABLE"
+
+
+class InvalidUpstreamAnswer(GatewayError):
+    """The answer to a read is not what DIS answers: not JSON, no number in it, too large. Nothing was changed."""
+
+    status = Status.INTERNAL
+    reason = "UPSTREAM_INVALID_ANSWER"
+
+
+class OutcomeUnknown(GatewayError):
+    """A write was sent, and nobody can say whether DIS applied it."""
+
+    status = Status.UNAVAILABLE
+
+
+class CommitOutcomeUnknown(OutcomeUnknown):
+    """The commit may be stored or not; committing the same number again is safe."""
+
+    reason = "COMMIT_OUTCOME_UNKNOWN"
+
+
+class DeleteOutcomeUnknown(OutcomeUnknown):
+    """The checkpoint may be gone or not; deleting it again is safe."""
+
+    reason = "DELETE_OUTCOME_UNKNOWN"
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used. ``key`` is dotted, such as ``upstream.endpoint``."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key = key
+        self.problem = problem

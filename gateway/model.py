@@ -1,0 +1,143 @@
+"""What a checkpoint is: values that are checked and canonical from birth, and cannot change afterwards.
+
+The limits are those of the DIS checkpoint API reference.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import total_ordering
+
+from gateway.errors import InvalidField
+
+LAST_READ = "LAST_READ"
+MAX_SEQUENCE_NUMBER = 2**63 - 1
+STREAM_NAME_MAX = 64
+APP_NAME_MAX = 50
+"""The checkpoint pages' limit; the page on creating an app says 200, see ``APP_NAME_MAX_EVER``."""
+APP_NAME_MAX_EVER = 200
+METADATA_MAX = 1000
+"""In Unicode code points."""
+MEMBERSHIP_MAX = 256
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_PARTITION = re.compile(r"(?:shardId-([0-9]{10})|(0|[1-9][0-9]{0,9}))", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
+_PRINTABLE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+
+
+def check_name(field: str, value: str, longest: int) -> str:
+    """Return ``value`` if it is a DIS name of at most ``longest`` characters; raise :class:`InvalidField` otherwise."""
+    if not value:
+        raise InvalidField(field, "is mandatory")
+    if len(value) > longest:
+        raise InvalidField(field, f"has {len(value)} characters; at most {longest} are allowed")
+    if not _NAME.fullmatch(value):
+        raise InvalidField(field, "may hold only the characters A-Z a-z 0-9 _ -")
+    return value
+
+
+def canonical_partition(value: str, field: str = "partition_id") -> str:
+    """The long spelling of a partition, ``shardId-0000000012``, from either spelling.
+
+    The DIS API reference knows two: a plain number without leading zeros, and ``shardId-`` with exactly ten digits.
+    Anything else, ``00`` and ``shardId-1`` included, raises :class:`InvalidField`.
+    """
+    match = _PARTITION.fullmatch(value)
+    if match is None:
+        if not value:
+            raise InvalidField(field, "is mandatory")
+        raise InvalidField(field, 'must be a number without leading zeros such as "0", or "shardId-" and ten digits')
+    return f"shardId-{match[1] or match[2].zfill(10)}"
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class SequenceNumber:
+    """The number of a record in a partition: 0 to 2**63 - 1, ordered as an integer, written as a string of digits."""
+
+    value: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= MAX_SEQUENCE_NUMBER:
+            raise InvalidField("sequence_number", "must lie between 0 and 9223372036854775807")
+
+    @classmethod
+    def parse(cls, text: str, field: str = "sequence_number") -> SequenceNumber:
+        """From ASCII digits; leading zeros are dropped. Raises :class:`InvalidField` for everything else."""
+        if not text:
+            raise InvalidField(field, "is mandatory")
+        if not _DIGITS.fullmatch(text):
+            raise InvalidField(
+                field, "must be a decimal number of 1 to 19 ASCII digits, without sign, space or fraction"
+            )
+        value = int(text)
+        if value > MAX_SEQUENCE_NUMBER:
+            raise InvalidField(field, "must lie between 0 and 9223372036854775807")
+        return cls(value)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __lt__(self, other: SequenceNumber) -> bool:
+        return self.value < other.value
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointKey:
+    """Names one checkpoint. ``partition_id`` is in the long spelling whichever it was made from."""
+
+    stream_name: str
+    app_name: str
+    partition_id: str
+    checkpoint_type: str = LAST_READ
+
+    def __post_init__(self) -> None:
+        check_name("stream_name", self.stream_name, STREAM_NAME_MAX)
+        check_name("app_name", self.app_name, APP_NAME_MAX_EVER)
+        if self.checkpoint_type != LAST_READ:
+            raise InvalidField("checkpoint_type", f'must be "{LAST_READ}" or unset')
+        object.__setattr__(self, "partition_id", canonical_partition(self.partition_id))
+
+    def __str__(self) -> str:
+        return f"{self.stream_name}/{self.app_name}/{self.partition_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One consumer's place in one partition: the number of the LAST record that it has finished."""
+
+    key: CheckpointKey
+    sequence_number: SequenceNumber
+    metadata: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.metadata) > METADATA_MAX:
+            raise InvalidField("metadata", f"has {len(self.metadata)} characters; at most {METADATA_MAX} are allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A consumer's place in its group, as the DIS coordinator gave it: DIS fences those who lost theirs."""
+
+    client_id: str = ""
+    generation_id: str = ""
+
+    def __post_init__(self) -> None:
+        for field, value in (("client_id", self.client_id), ("generation_id", self.generation_id)):
+            if len(value) > MEMBERSHIP_MAX or not _PRINTABLE.fullmatch(value):
+                raise InvalidField(field, f"must be at most {MEMBERSHIP_MAX} characters of printable ASCII")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A checkpoint that a consumer wants stored, and on what terms."""
+
+    checkpoint: Checkpoint
+    allow_rewind: bool = False
+    membership: Membership = Membership()
+
+    @property
+    def key(self) -> CheckpointKey:
+        return self.checkpoint.key
