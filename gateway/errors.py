@@ -7,12 +7,15 @@ or HTTP: ``gateway.rpc.status`` maps the tree to gRPC in one place.
     ├── InvalidField                a field of the request is wrong; nothing was sent to DIS
     ├── CheckpointRegression        the commit is below the number that DIS has
     ├── Overloaded                  the gateway has no room for this call
+    ├── MessageTooLarge             the request has too many bytes
+    ├── DeadlineTooShort            the caller's time ended before anything was sent
     ├── UpstreamError               DIS, or what stands in front of it, answered with an error
     ├── UpstreamUnavailable         DIS could not be asked, or not in time; nothing was changed
     ├── InvalidUpstreamAnswer       DIS answered something that cannot be understood; nothing was changed
     └── OutcomeUnknown              a write was sent, its fate is not known
         ├── CommitOutcomeUnknown
         └── DeleteOutcomeUnknown
+    ListenError                     an address cannot be listened on
     ConfigurationError              the process cannot start like this; names the key
 """
 
@@ -95,6 +98,20 @@ class Overloaded(GatewayError):
     reason = "GATEWAY_OVERLOADED"
 
 
+class MessageTooLarge(GatewayError):
+    """The request is larger than the gateway takes."""
+
+    status = Status.RESOURCE_EXHAUSTED
+    reason = "MESSAGE_TOO_LARGE"
+
+
+class DeadlineTooShort(GatewayError):
+    """The caller's deadline passed while the call waited its turn; nothing was sent to DIS."""
+
+    status = Status.DEADLINE_EXCEEDED
+    reason = "DEADLINE_TOO_SHORT"
+
+
 class UpstreamError(GatewayError):
     """DIS answered with an error; what it means stands in the table in ``gateway.dis.error_table``."""
 
@@ -142,6 +159,10 @@ class DeleteOutcomeUnknown(OutcomeUnknown):
     """The checkpoint may be gone or not; deleting it again is safe."""
 
     reason = "DELETE_OUTCOME_UNKNOWN"
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message names it and says why."""
 
 
 class ConfigurationError(Exception):

@@ -1,0 +1,201 @@
+"""Builds everything from configuration: the only place that names concrete classes."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from gateway.checkpoints.cache import CheckpointCache
+from gateway.checkpoints.service import CheckpointService
+from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
+from gateway.dis.client import DisClient, DisEndpoint
+from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, read_directory
+from gateway.dis.signing import SigningScope
+from gateway.dis.transport import RequestsTransport, TransportSettings
+from gateway.errors import ListenError
+from gateway.rpc.listeners import Bound
+from gateway.rpc.server import GatewayServer, ServerSettings
+from gateway.telemetry import logs
+from gateway.telemetry.admin import AdminServer, Readiness
+
+if TYPE_CHECKING:
+    from gateway.emulator import Emulator
+
+DISTRIBUTION = "dis-checkpoint-gateway"
+DEV_EMULATOR_PORT = 9552
+DEV_PROJECT = "0123456789abcdef0123456789abcdef"
+DEV_REGION = "dev"
+
+log = structlog.get_logger("gateway.app")
+
+
+class Gateway:
+    """A whole gateway in this process: ``start``, then ``stop``. Use it as a context manager in tests."""
+
+    def __init__(self, config: Config) -> None:
+        self._transport = RequestsTransport(_transport_settings(config.upstream))
+        client = DisClient(
+            _endpoint(config.upstream), _credentials(config.credentials), self._transport, lambda: datetime.now(UTC)
+        )
+        self.cache = CheckpointCache(config.cache.ttl_seconds, config.cache.max_entries, time.monotonic)
+        service = CheckpointService(client, self.cache, time.monotonic)
+        self._server = GatewayServer(service, _server_settings(config))
+        self._readiness = Readiness()
+        self._admin = AdminServer(config.server.admin_listen, self._readiness) if config.server.admin_listen else None
+
+    @property
+    def bound(self) -> tuple[Bound, ...]:
+        """The gRPC addresses that are listened on."""
+        return self._server.bound
+
+    @property
+    def admin_address(self) -> str:
+        """``host:port`` of the admin HTTP server; empty where it is off."""
+        return self._admin.address if self._admin else ""
+
+    def start(self) -> None:
+        """Listen and serve. Raises :class:`ListenError`."""
+        if self._admin:
+            self._admin.start()
+        try:
+            self._server.start()
+        except ListenError:
+            if self._admin:
+                self._admin.stop()
+            raise
+        self._readiness.set(ready=True)
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop taking calls, finish those under way (at most ``grace`` seconds), close what is open."""
+        self._readiness.set(ready=False)
+        self._server.stop(grace)
+        if self._admin:
+            self._admin.stop()
+        self._transport.close()
+
+    def __enter__(self) -> Gateway:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(grace=5.0)
+
+
+def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Raises :class:`gateway.errors.ConfigurationError`."""
+    logs.configure(loaded.config.log.level, loaded.config.log.format)
+    with ExitStack() as stack, _stop_signal() as stopping:
+        config = stack.enter_context(_emulated(loaded.config)) if dev else loaded.config
+        require_serving(config)
+        gateway = Gateway(config)
+        try:
+            gateway.start()
+        except ListenError as error:
+            log.error("start_failed", problem=str(error))
+            return 1
+        log.info(
+            "serving",
+            version=version(DISTRIBUTION),
+            listen=[bound.address for bound in gateway.bound],
+            admin=gateway.admin_address,
+            upstream=config.upstream.endpoint,
+        )
+        stopping.wait()
+        log.info("stopping", grace_seconds=config.server.grace_seconds)
+        gateway.stop()
+        log.info("stopped")
+    return 0
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    stopping = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _emulated(config: Config) -> Iterator[Config]:
+    """The same configuration with an emulator of DIS as upstream, with a key pair of its own."""
+    keys = CredentialsConfig(access_key=f"DEV{secrets.token_hex(8).upper()}", secret_key=secrets.token_urlsafe(30))
+    emulator = _started_emulator(keys)
+    upstream = msgspec.structs.replace(
+        config.upstream, endpoint=emulator.endpoint, project_id=DEV_PROJECT, region=config.upstream.region or DEV_REGION
+    )
+    log.info("emulator_started", endpoint=emulator.endpoint, project_id=DEV_PROJECT)
+    try:
+        yield msgspec.structs.replace(config, upstream=upstream, credentials=keys)
+    finally:
+        emulator.stop()
+
+
+def _started_emulator(keys: CredentialsConfig) -> Emulator:
+    """On its usual port, where its control API is easy to find; on any other where that one is taken."""
+    from gateway.emulator import Emulator  # costly to import, and not needed in a pod
+
+    for port in (DEV_EMULATOR_PORT, 0):
+        emulator = Emulator(access_key=keys.access_key, secret_key=keys.secret_key, port=port, auto_create=True)
+        try:
+            emulator.start()
+        except OSError as error:
+            failure = ListenError(f"the emulator cannot listen on port {port}: {error.strerror or error}")
+            continue
+        return emulator
+    raise failure
+
+
+def _endpoint(upstream: UpstreamConfig) -> DisEndpoint:
+    return DisEndpoint(
+        url=upstream.endpoint,
+        project_id=upstream.project_id,
+        scope=SigningScope(upstream.region, upstream.service),
+        dialect=upstream.signing,
+        user_agent=f"{DISTRIBUTION}/{version(DISTRIBUTION)}",
+    )
+
+
+def _credentials(config: CredentialsConfig) -> CredentialsProvider:
+    if config.directory:
+        return StaticCredentials(read_directory(Path(config.directory)))
+    if config.token:
+        return StaticCredentials(AuthToken(config.token))
+    return StaticCredentials(KeyPair(config.access_key, config.secret_key, config.security_token))
+
+
+def _transport_settings(upstream: UpstreamConfig) -> TransportSettings:
+    return TransportSettings(
+        connect_timeout=upstream.connect_timeout_seconds,
+        read_timeout=upstream.read_timeout_seconds,
+        pool_size=upstream.pool_size,
+        max_answer=upstream.max_response_bytes,
+        ca_file=upstream.ca_file,
+        verify=not upstream.insecure_skip_verify,
+        proxy=upstream.proxy,
+    )
+
+
+def _server_settings(config: Config) -> ServerSettings:
+    server = config.server
+    return ServerSettings(
+        listen=[address.strip() for address in server.listen.split(",")],
+        workers=server.workers,
+        max_concurrent_calls=server.max_concurrent_calls,
+        max_message=server.max_message_bytes,
+        app_name_max=config.limits.app_name_max,
+        grace=server.grace_seconds,
+    )

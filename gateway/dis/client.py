@@ -1,0 +1,220 @@
+"""Speaks the checkpoint calls of the DIS REST API: one request out, one meaning back.
+
+A request is signed from one snapshot of the credentials at the moment it is sent. Whether a failed write may have
+been applied is decided here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from gateway.dis import answers, signing
+from gateway.dis.credentials import AuthToken, Credentials, CredentialsProvider, KeyPair
+from gateway.dis.signing import SigningDialect, SigningScope
+from gateway.dis.transport import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
+from gateway.errors import (
+    CommitOutcomeUnknown,
+    DeleteOutcomeUnknown,
+    InvalidUpstreamAnswer,
+    OutcomeUnknown,
+    UpstreamUnavailable,
+)
+from gateway.model import Checkpoint, CheckpointKey, Commit
+
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class DisEndpoint:
+    """Where DIS is and how requests to it are signed. ``url`` has no path; ``project_id`` is 32 hex digits."""
+
+    url: str
+    project_id: str
+    scope: SigningScope
+    dialect: SigningDialect = SigningDialect.SCOPED
+    user_agent: str = "dis-checkpoint-gateway"
+
+    @property
+    def host(self) -> str:
+        """What goes into the ``Host`` header: with the port unless it is the scheme's own."""
+        parts = urlsplit(self.url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        own = {"http": 80, "https": 443}[parts.scheme]
+        return host if parts.port in (None, own) else f"{host}:{parts.port}"
+
+
+class RequestSigner:
+    """Makes a ready request: the pure stages of :mod:`gateway.dis.signing`, in order, for one endpoint."""
+
+    def __init__(self, endpoint: DisEndpoint, now: Callable[[], datetime]) -> None:
+        self._endpoint = endpoint
+        self._now = now
+        self._base = endpoint.url.rstrip("/")
+        self._host = endpoint.host
+        self._derived: tuple[tuple[KeyPair, str], bytes] | None = None
+
+    def sign(
+        self, credentials: Credentials, method: str, path: str, query: list[tuple[str, str]], body: bytes
+    ) -> HttpRequest:
+        """A request signed now. ``path`` and ``query`` are not yet encoded."""
+        date = signing.format_date(self._now())
+        headers = {"Host": self._host, "X-Sdk-Date": date}
+        if body:
+            headers["Content-Type"] = _JSON
+        if isinstance(credentials, AuthToken):
+            headers[signing.AUTH_TOKEN_HEADER] = credentials.token
+        else:
+            if credentials.security_token:
+                headers[signing.SECURITY_TOKEN_HEADER] = credentials.security_token
+            headers["Authorization"] = self._authorization(credentials, date, method, path, query, headers, body)
+        headers["User-Agent"] = self._endpoint.user_agent
+        headers["Accept"] = _JSON
+        url = self._base + signing.canonical_uri(path).rstrip("/")
+        if query:
+            url += "?" + signing.canonical_query(query)
+        return HttpRequest(method, url, headers, body)
+
+    def _authorization(
+        self,
+        keys: KeyPair,
+        date: str,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        headers: dict[str, str],
+        body: bytes,
+    ) -> str:
+        scope, dialect = self._endpoint.scope, self._endpoint.dialect
+        canonical = signing.canonical_request(method, path, query, headers, body)
+        to_sign = signing.string_to_sign(canonical, date, scope, dialect)
+        signed = signing.signature(self._key(keys, date), to_sign)
+        names = signing.signed_headers(headers)
+        return signing.authorization(keys.access_key, date, scope, dialect, names, signed)
+
+    def _key(self, keys: KeyPair, date: str) -> bytes:
+        """The signing key of the day; kept, as it takes four HMACs and changes once a day."""
+        wanted = (keys, date[:8])
+        kept = self._derived  # one read: another thread may replace it
+        if kept is not None and kept[0] == wanted:
+            return kept[1]
+        key = signing.signing_key(keys.access_key, keys.secret_key, date, self._endpoint.scope, self._endpoint.dialect)
+        self._derived = (wanted, key)
+        return key
+
+
+class DisClient:
+    """Reads and writes checkpoints in DIS. Safe for use by many threads; sends every request exactly once."""
+
+    def __init__(
+        self, endpoint: DisEndpoint, credentials: CredentialsProvider, transport: Transport, now: Callable[[], datetime]
+    ) -> None:
+        self._credentials = credentials
+        self._transport = transport
+        self._signer = RequestSigner(endpoint, now)
+        self._path = f"/v2/{endpoint.project_id}/checkpoints"
+
+    def read(self, key: CheckpointKey, deadline: float) -> Checkpoint | None:
+        """The checkpoint that DIS has, or None where it says that there is none.
+
+        ``deadline`` is on the monotonic clock, in seconds. Raises :class:`UpstreamError`,
+        :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
+        """
+        try:
+            answer, hidden = self._send("GET", _query(key), b"", deadline)
+        except AnswerTooLarge as error:
+            raise InvalidUpstreamAnswer(str(error), metadata={"http_status": str(error.status)}) from error
+        except TransportError as error:
+            raise _unavailable(error) from error
+        if answers.is_success(answer):
+            return answers.checkpoint_from(answer, key)
+        if answers.says_not_committed_yet(answer):
+            return None
+        raise answers.error_from(answer, hidden)
+
+    def commit(self, commit: Commit) -> None:
+        """Store a checkpoint; returns only when DIS has answered 2xx.
+
+        Raises :class:`CommitOutcomeUnknown` where DIS may or may not have stored it; after any other error it has not.
+        """
+        self._write("POST", [], _commit_body(commit), CommitOutcomeUnknown)
+
+    def delete(self, key: CheckpointKey) -> None:
+        """Delete one partition's checkpoint; returns only when DIS has answered 2xx.
+
+        Raises :class:`DeleteOutcomeUnknown` where it may or may not be gone; after any other error it is still there.
+        """
+        self._write("DELETE", _query(key), b"", DeleteOutcomeUnknown)
+
+    def _write(self, method: str, query: list[tuple[str, str]], body: bytes, unknown: type[OutcomeUnknown]) -> None:
+        try:
+            answer, hidden = self._send(method, query, body, deadline=math.inf)
+        except TransportError as error:
+            if error.status is not None and 200 <= error.status < 300:
+                return  # DIS has said yes; what its answer's body lacks changes nothing
+            if not error.sent:
+                raise _unavailable(error) from error
+            raise _outcome_unknown(str(error), unknown, _status_metadata(error.status)) from error
+        if answers.is_success(answer):
+            return
+        failure = answers.error_from(answer, hidden)
+        if failure.reason == UpstreamUnavailable.reason:  # it broke inside DIS or on the way: before or after?
+            raise _outcome_unknown(failure.message, unknown, dict(failure.metadata)) from failure
+        raise failure
+
+    def _send(
+        self, method: str, query: list[tuple[str, str]], body: bytes, deadline: float
+    ) -> tuple[HttpAnswer, tuple[str, ...]]:
+        credentials = self._credentials.snapshot()
+        request = self._signer.sign(credentials, method, self._path, query, body)
+        return self._transport.send(request, deadline), credentials.secrets
+
+
+def _query(key: CheckpointKey) -> list[tuple[str, str]]:
+    # partition_id is never left out: a DELETE without it deletes every checkpoint of the app on the stream
+    return [
+        ("app_name", key.app_name),
+        ("checkpoint_type", key.checkpoint_type),
+        ("partition_id", key.partition_id),
+        ("stream_name", key.stream_name),
+    ]
+
+
+def _commit_body(commit: Commit) -> bytes:
+    key, checkpoint, membership = commit.key, commit.checkpoint, commit.membership
+    fields = {
+        "stream_name": key.stream_name,
+        "app_name": key.app_name,
+        "partition_id": key.partition_id,
+        "sequence_number": str(checkpoint.sequence_number),
+        "checkpoint_type": key.checkpoint_type,
+        "metadata": checkpoint.metadata,
+    }
+    if membership.client_id:
+        fields["client_id"] = membership.client_id
+    if membership.generation_id:
+        fields["generation_id"] = membership.generation_id
+    return json.dumps(fields, separators=(",", ":")).encode("ascii")
+
+
+def _unavailable(error: TransportError) -> UpstreamUnavailable:
+    return UpstreamUnavailable(
+        str(error), retry_after=answers.DEFAULT_RETRY_AFTER, metadata=_status_metadata(error.status)
+    )
+
+
+def _outcome_unknown(problem: str, unknown: type[OutcomeUnknown], metadata: dict[str, str]) -> OutcomeUnknown:
+    again = "commit the same number" if unknown is CommitOutcomeUnknown else "delete it"
+    return unknown(
+        f"the write was sent, but whether DIS applied it is not known: {problem}; {again} again, that is safe",
+        retry_after=answers.DEFAULT_RETRY_AFTER,
+        metadata=metadata,
+    )
+
+
+def _status_metadata(status: int | None) -> dict[str, str]:
+    return {} if status is None else {"http_status": str(status)}

@@ -1,0 +1,78 @@
+"""The gRPC server of the gateway: start, serve, stop, in plain order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gateway.checkpoints.service import CheckpointService
+from gateway.errors import ListenError
+from gateway.rpc.listeners import Bound, bind
+from gateway.rpc.messages import MessageReader
+from gateway.rpc.servicer import SERVICE_NAME, CheckpointServicer
+
+_SERVICES = (SERVICE_NAME, health.SERVICE_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes, ``grace`` in seconds."""
+
+    listen: Sequence[str]
+    workers: int = 8
+    max_concurrent_calls: int = 1000
+    max_message: int = 1024 * 1024
+    app_name_max: int = 50
+    grace: float = 25.0
+
+
+class GatewayServer:
+    """Serves ``CheckpointService``, ``grpc.health.v1`` and reflection on every address of the settings."""
+
+    def __init__(
+        self, service: CheckpointService, settings: ServerSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
+        self._server = grpc.server(
+            self._pool,
+            maximum_concurrent_rpcs=settings.max_concurrent_calls,
+            options=(
+                # two gateways on one port would each get a part of the calls: an address in use must be an error
+                ("grpc.so_reuseport", 0),
+                # somewhat more than is taken, so that a message which is too large gets an answer with details
+                ("grpc.max_receive_message_length", 4 * settings.max_message),
+            ),
+        )
+        servicer = CheckpointServicer(service, MessageReader(settings.app_name_max))
+        self._server.add_generic_rpc_handlers((servicer.handlers(settings.max_message, clock),))
+        self._health = health.HealthServicer(experimental_non_blocking=True)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((*_SERVICES, reflection.SERVICE_NAME), self._server)
+        self.bound: tuple[Bound, ...] = ()
+
+    def start(self) -> None:
+        """Listen and serve. Raises :class:`ListenError` where an address cannot be used; nothing listens then."""
+        try:
+            self.bound = tuple(bind(self._server, address) for address in self._settings.listen)
+        except ListenError:
+            self.stop(0)
+            raise
+        self._server.start()
+        for name in ("", *_SERVICES):
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, grace: float | None = None) -> None:
+        """Say "not serving", take no new calls, and return when those under way have ended or ``grace`` seconds have.
+
+        A call that has not ended by then is cut off for its caller, but its write to DIS goes on to its end.
+        """
+        self._health.enter_graceful_shutdown()
+        self._server.stop(self._settings.grace if grace is None else grace).wait()
+        self._pool.shutdown(wait=True)

@@ -1,0 +1,119 @@
+"""The admin HTTP server: probes for the platform, on a port of their own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from gateway.errors import ListenError
+
+
+class Readiness:
+    """Whether the gateway has started, and whether it takes calls now. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._started = threading.Event()
+        self._ready = threading.Event()
+
+    def set(self, *, ready: bool) -> None:
+        """Say whether calls are taken; the first time that they are also means "started"."""
+        if ready:
+            self._started.set()
+            self._ready.set()
+        else:
+            self._ready.clear()
+
+    @property
+    def started(self) -> bool:
+        """Whether the gateway has ever been ready."""
+        return self._started.is_set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the gateway takes calls."""
+        return self._ready.is_set()
+
+
+class AdminServer:
+    """Answers ``/healthz`` (alive), ``/startupz`` (has started) and ``/readyz`` (takes calls)."""
+
+    def __init__(self, listen: str, readiness: Readiness) -> None:
+        self._listen = listen
+        self._readiness = readiness
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """``host:port`` that is listened on, with the real port; empty before the start."""
+        if self._server is None:
+            return ""
+        return f"{self._listen.rpartition(':')[0]}:{self._server.server_port}"
+
+    def start(self) -> None:
+        """Listen and serve. Raises :class:`ListenError`."""
+        host, _, port = self._listen.rpartition(":")
+        try:
+            self._server = _Server((host.strip("[]"), int(port)), _handler(self._readiness))
+        except OSError as error:
+            raise ListenError(f"cannot listen on {self._listen}: {(error.strerror or str(error)).lower()}") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="admin", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False  # a probe that keeps its connection open does not hold up the end
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
+
+
+def _handler(readiness: Readiness) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+        server_version = "dis-gateway"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            status, text = _probe(self.path.partition("?")[0], readiness)
+            body = f"{text}\n".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Probes come every few seconds; they are not worth a line."""
+
+    return Handler
+
+
+def _probe(path: str, readiness: Readiness) -> tuple[HTTPStatus, str]:
+    checks = {
+        "/healthz": (True, "alive", ""),
+        "/startupz": (readiness.started, "started", "starting"),
+        "/readyz": (readiness.ready, "ready", "not ready"),
+    }
+    if path == "/":
+        return HTTPStatus.OK, "dis-gateway admin: /healthz /startupz /readyz"
+    if path not in checks:
+        return HTTPStatus.NOT_FOUND, "there are /healthz, /startupz and /readyz"
+    passed, yes, no = checks[path]
+    return (HTTPStatus.OK, yes) if passed else (HTTPStatus.SERVICE_UNAVAILABLE, no)
