@@ -109,7 +109,9 @@ class RequestsTransport:
         prepared.method = request.method
         prepared.url = request.url
         prepared.headers = CaseInsensitiveDict(request.headers)
-        prepared.body = request.body or None
+        if request.body:
+            prepared.body = request.body
+            prepared.headers["Content-Length"] = str(len(request.body))  # else it goes out in chunks
         timeout = (min(self._settings.connect_timeout, left), min(self._settings.read_timeout, left))
         try:
             response = self._adapter.send(

@@ -23,15 +23,16 @@ _SOURCES = {
 }
 
 
+KeyedRequest = pb.GetCheckpointRequest | pb.CommitCheckpointRequest | pb.DeleteCheckpointRequest
+
+
 class MessageReader:
     """Reads requests into the model. ``app_name_max`` is the longest app name taken, in characters."""
 
     def __init__(self, app_name_max: int = APP_NAME_MAX) -> None:
         self._app_name_max = app_name_max
 
-    def key(
-        self, message: pb.GetCheckpointRequest | pb.CommitCheckpointRequest | pb.DeleteCheckpointRequest
-    ) -> CheckpointKey:
+    def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
         if not message.HasField("key"):
             raise InvalidField("key", "is mandatory")

@@ -1,0 +1,294 @@
+"""One HTTP exchange over real sockets, and what a failure says about whether DIS may have seen the request."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from gateway.dis.answers import checkpoint_from
+from gateway.dis.transport import (
+    AnswerLost,
+    AnswerTooLarge,
+    HttpAnswer,
+    HttpRequest,
+    NotSent,
+    RequestsTransport,
+    TransportError,
+    TransportSettings,
+)
+from gateway.errors import InvalidUpstreamAnswer
+from gateway.model import CheckpointKey
+
+Handler = Callable[[socket.socket], None]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class RawServer:
+    """Accepts connections one after the other and lets ``handler`` do what it likes with each."""
+
+    def __init__(self, handler: Handler, context: ssl.SSLContext | None = None) -> None:
+        self._handler = handler
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with contextlib.suppress(OSError), connection:
+                if self._context:
+                    with self._context.wrap_socket(connection, server_side=True) as secured:
+                        self._serve(secured)
+                else:
+                    self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        while (data := read_request(connection)) is not None:
+            self.requests.append(data)
+            self._handler(connection)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(30)
+
+
+def read_request(connection: socket.socket) -> bytes | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return None
+        data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    wanted = int(lengths[0].partition(b":")[2]) if lengths else 0
+    while len(body) < wanted:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RawServer]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(handler: Handler, context: ssl.SSLContext | None = None) -> RawServer:
+            server = RawServer(handler, context)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+def answering(data: bytes, *, close: bool = False) -> Handler:
+    def handler(connection: socket.socket) -> None:
+        connection.sendall(data)
+        if close:
+            connection.shutdown(socket.SHUT_RDWR)
+
+    return handler
+
+
+def exchange(
+    url: str, *, deadline: float = math.inf, body: bytes = b"", clock: Callable[[], float] | None = None, **how: object
+) -> HttpAnswer:
+    settings = TransportSettings(**{"connect_timeout": 5.0, "read_timeout": 5.0, **how})  # type: ignore[arg-type]
+    transport = RequestsTransport(settings, clock) if clock else RequestsTransport(settings)
+    try:
+        headers = {"Host": "dis.example.com", "X-One": "1"}
+        return transport.send(HttpRequest("POST" if body else "GET", url, headers, body), deadline)
+    finally:
+        transport.close()
+
+
+def test_an_answer_comes_whole_with_headers_in_any_case(serve: Callable[..., RawServer]) -> None:
+    server = serve(answering(b"HTTP/1.1 201 Created\r\nX-Request-Id: r1\r\nContent-Length: 2\r\n\r\nhi"))
+    answer = exchange(f"http://127.0.0.1:{server.port}/v2/x?a=b", body=b"{}")
+    assert (answer.status, answer.headers["x-request-id"], answer.body) == (201, "r1", b"hi")
+    head = server.requests[0]
+    assert head.startswith(b"POST /v2/x?a=b HTTP/1.1\r\n")
+    assert head.count(b"Host: dis.example.com\r\n") == 1
+    assert head.endswith(b"\r\n\r\n{}")
+
+
+def test_connections_are_kept_and_used_again(serve: Callable[..., RawServer]) -> None:
+    server = serve(answering(OK))
+    transport = RequestsTransport(TransportSettings())
+    for _ in range(3):
+        transport.send(HttpRequest("GET", f"http://127.0.0.1:{server.port}/", {}), math.inf)
+    transport.close()
+    assert (len(server.requests), server.connections) == (3, 1)
+
+
+def test_a_redirect_is_not_followed(serve: Callable[..., RawServer]) -> None:
+    server = serve(answering(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"))
+    assert exchange(f"http://127.0.0.1:{server.port}/").status == 302
+    assert len(server.requests) == 1
+
+
+def test_nothing_is_taken_from_the_environment(
+    serve: Callable[..., RawServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = serve(answering(OK))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hidden\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert exchange(f"http://127.0.0.1:{server.port}/").status == 200
+    assert b"authorization" not in server.requests[0].lower()
+
+
+def test_a_proxy_that_is_configured_is_used(serve: Callable[..., RawServer]) -> None:
+    proxy = serve(answering(OK))
+    assert exchange("http://dis.invalid/x", proxy=f"http://127.0.0.1:{proxy.port}").status == 200
+    assert proxy.requests[0].startswith(b"GET http://dis.invalid/x HTTP/1.1\r\n")
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_refused_connection_was_not_sent() -> None:
+    with pytest.raises(NotSent, match="Connection refused"):
+        exchange(f"http://127.0.0.1:{unused_port()}/")
+
+
+def test_a_name_that_does_not_resolve_was_not_sent() -> None:
+    with pytest.raises(NotSent, match="does not resolve"):
+        exchange("http://dis.invalid/")
+
+
+def test_without_time_nothing_is_sent(serve: Callable[..., RawServer]) -> None:
+    server = serve(answering(OK))
+    with pytest.raises(NotSent):
+        exchange(f"http://127.0.0.1:{server.port}/", deadline=5.0, clock=lambda: 5.0)
+    assert server.requests == []
+
+
+def closing(connection: socket.socket) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        pytest.param(closing, id="closed before an answer"),
+        pytest.param(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", close=True), id="truncated"),
+        pytest.param(
+            answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhi", close=True),
+            id="truncated in a chunk",
+        ),
+        pytest.param(answering(b"SSH-2.0-OpenSSH\r\n", close=True), id="not HTTP"),
+    ],
+)
+def test_an_answer_that_breaks_off_may_have_been_sent(serve: Callable[..., RawServer], handler: Handler) -> None:
+    server = serve(handler)
+    with pytest.raises(AnswerLost) as caught:
+        exchange(f"http://127.0.0.1:{server.port}/", body=b"{}")
+    assert caught.value.sent
+    assert len(server.requests) == 1  # never sent twice
+
+
+def test_headers_that_break_off_leave_an_empty_answer_that_no_reader_takes(serve: Callable[..., RawServer]) -> None:
+    server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-", close=True))
+    answer = exchange(f"http://127.0.0.1:{server.port}/")
+    with pytest.raises(InvalidUpstreamAnswer):
+        checkpoint_from(answer, CheckpointKey("s", "a", "0"))
+
+
+def test_a_server_that_does_not_answer_is_given_up(serve: Callable[..., RawServer]) -> None:
+    done = threading.Event()
+    server = serve(lambda _: done.wait(30) and None)
+    with pytest.raises(AnswerLost, match="in time"):
+        exchange(f"http://127.0.0.1:{server.port}/", read_timeout=0.05)
+    done.set()
+
+
+def test_an_answer_that_dribbles_is_given_up_at_the_deadline(serve: Callable[..., RawServer]) -> None:
+    times = iter([0.0, 0.0, 1.0, 2.0, 3.0])
+
+    def dribble(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+
+    server = serve(dribble)
+    with pytest.raises(AnswerLost, match="in time") as caught:
+        exchange(f"http://127.0.0.1:{server.port}/", deadline=0.5, clock=lambda: next(times))
+    assert caught.value.status == 200
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 10485760\r\n\r\n", b"\r\n"], ids=["of an announced size", "of no announced size"]
+)
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(serve: Callable[..., RawServer], head: bytes) -> None:
+    server = serve(answering(b"HTTP/1.1 200 OK\r\n" + head + b"x" * 10_485_760, close=True))
+    with pytest.raises(AnswerTooLarge) as caught:
+        exchange(f"http://127.0.0.1:{server.port}/", max_answer=1000)
+    assert caught.value.status == 200
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def test_a_certificate_of_an_own_authority_is_accepted_where_it_is_configured(
+    serve: Callable[..., RawServer], authority: trustme.CA, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    server = serve(answering(OK), tls_context(authority, "127.0.0.1"))
+    assert exchange(f"https://127.0.0.1:{server.port}/", ca_file=str(ca_file)).status == 200
+
+
+@pytest.mark.parametrize("problem", ["unknown authority", "another name"])
+def test_a_certificate_that_is_not_trusted_ends_it_before_anything_is_sent(
+    serve: Callable[..., RawServer], authority: trustme.CA, tmp_path: Path, problem: str
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    name = "dis.example.com" if problem == "another name" else "127.0.0.1"
+    server = serve(answering(OK), tls_context(authority, name))
+    with pytest.raises(NotSent, match="not trusted"):
+        exchange(f"https://127.0.0.1:{server.port}/", ca_file=str(ca_file) if problem == "another name" else "")
+    assert server.requests == []
+
+
+def test_the_certificate_is_not_checked_only_where_that_is_said(
+    serve: Callable[..., RawServer], authority: trustme.CA
+) -> None:
+    server = serve(answering(OK), tls_context(authority, "dis.example.com"))
+    with pytest.warns(match="Unverified HTTPS request"):
+        assert exchange(f"https://127.0.0.1:{server.port}/", verify=False).status == 200
+
+
+def test_no_failure_shows_the_headers() -> None:
+    request = HttpRequest("GET", "http://127.0.0.1/v2/p?x=1", {"Authorization": "s3cr3t"})
+    assert "s3cr3t" not in repr(request)
+    with pytest.raises(TransportError) as caught:
+        exchange(f"http://127.0.0.1:{unused_port()}/")
+    assert "X-One" not in str(caught.value)
