@@ -25,6 +25,14 @@ $(BIN)/.ready: requirements/dev.txt pyproject.toml
 .PHONY: setup
 setup: $(BIN)/.ready ## Make the virtual environment
 
+.PHONY: demo
+demo: $(BIN)/.ready ## Gateway, emulator, and a round trip in every language whose toolchain is here
+	PYTHON=$(BIN)/python scripts/demo
+
+.PHONY: serve
+serve: $(BIN)/.ready ## A gateway with the embedded emulator, until Ctrl-C
+	$(BIN)/dis-gateway serve --dev --log-format text
+
 .PHONY: test
 test: $(BIN)/.ready ## Run every test
 	$(BIN)/python -m pytest -q

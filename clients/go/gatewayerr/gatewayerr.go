@@ -1,0 +1,110 @@
+// Package gatewayerr reads the status details that every error of the gateway carries.
+//
+// A program decides by Reason. The status code says what kind of failure it is, and Message is for people: neither is
+// fine enough to decide by, and the wording of a message may change.
+package gatewayerr
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Domain is the ErrorInfo domain of the gateway's own reasons.
+const Domain = "disgateway.v1"
+
+// Reasons that a consumer has something to decide on. The comments in checkpoint.proto name the others.
+const (
+	// CheckpointRegression: DIS has a higher number, given in Metadata[EffectiveSequenceNumber].
+	CheckpointRegression = "CHECKPOINT_REGRESSION"
+	// ConsumerFenced: another consumer has taken over this partition.
+	ConsumerFenced = "CONSUMER_FENCED"
+	// ConsumerGroupRebalancing: rejoin the group before the next commit.
+	ConsumerGroupRebalancing = "CONSUMER_GROUP_REBALANCING"
+	// CommitOutcomeUnknown: the commit may be stored or not. Committing the same number again is safe.
+	CommitOutcomeUnknown = "COMMIT_OUTCOME_UNKNOWN"
+	// DeleteOutcomeUnknown: the checkpoint may be gone or not. Deleting it again is safe.
+	DeleteOutcomeUnknown = "DELETE_OUTCOME_UNKNOWN"
+)
+
+// EffectiveSequenceNumber is the key in Metadata that goes with CheckpointRegression.
+const EffectiveSequenceNumber = "effective_sequence_number"
+
+// Info is everything that an error says.
+type Info struct {
+	Code    codes.Code
+	Message string
+	// Reason is empty where the error does not come from the gateway: the connection broke, or the caller's own
+	// deadline has passed.
+	Reason string
+	// Metadata has dis_error_code, dis_request_id and http_status where DIS has answered with an error.
+	Metadata map[string]string
+	// RetryAfter is how long to wait before the same call again; 0 where the gateway did not say.
+	RetryAfter time.Duration
+	// Fields are the fields of the request that are wrong.
+	Fields []Field
+
+	retryHelps bool
+}
+
+// Field is one field of the request that is wrong.
+type Field struct {
+	Name    string // its path, such as "key.partition_id"
+	Problem string
+}
+
+// From reads what err says. It takes every error, wrapped ones included; nil is an Info with codes.OK.
+func From(err error) Info {
+	s, ok := status.FromError(err)
+	if !ok {
+		s = status.FromContextError(err)
+	}
+	info := Info{Code: s.Code(), Message: s.Message()}
+	for _, detail := range s.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			// A proxy in between may answer with reasons of its own.
+			if d.GetDomain() == Domain {
+				info.Reason, info.Metadata = d.GetReason(), d.GetMetadata()
+			}
+		case *errdetails.RetryInfo:
+			info.retryHelps, info.RetryAfter = true, d.GetRetryDelay().AsDuration()
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				info.Fields = append(info.Fields, Field{Name: v.GetField(), Problem: v.GetDescription()})
+			}
+		}
+	}
+	return info
+}
+
+// Retryable says whether the very same call may succeed later. All calls of the gateway may be sent twice: a commit
+// stores the same number again, a delete finds nothing left to delete.
+func (i Info) Retryable() bool {
+	return i.retryHelps || i.Code == codes.Unavailable || i.Code == codes.DeadlineExceeded
+}
+
+// String is one line for a log.
+func (i Info) String() string {
+	var b strings.Builder
+	b.WriteString(i.Code.String())
+	if i.Reason != "" {
+		b.WriteString(" " + i.Reason)
+	}
+	b.WriteString(": " + i.Message)
+	for _, f := range i.Fields {
+		if !strings.Contains(i.Message, f.Name) {
+			fmt.Fprintf(&b, " [%s %s]", f.Name, f.Problem)
+		}
+	}
+	for _, key := range []string{"dis_error_code", "dis_request_id"} {
+		if v := i.Metadata[key]; v != "" {
+			fmt.Fprintf(&b, " (%s %s)", key, v)
+		}
+	}
+	return b.String()
+}
