@@ -68,6 +68,15 @@ class StaticCredentials:
         return self.credentials
 
 
+def secret_problem(text: str) -> str:
+    """What is wrong with a key or token; empty where nothing is. It never holds the text itself."""
+    if text != text.strip():
+        return "begins or ends with white space"
+    if not (text.isascii() and text.isprintable()):
+        return "may hold only printable ASCII characters"
+    return ""
+
+
 def read_directory(directory: Path) -> Credentials:
     """Credentials from a mounted secret: files ``access_key``, ``secret_key``, ``security_token``, or ``token``.
 
@@ -96,4 +105,7 @@ def _read_secret(file: Path) -> str:
         raise ConfigurationError("credentials.directory", f"{file} is not UTF-8 text") from None
     if not text:
         raise ConfigurationError("credentials.directory", f"{file} is empty")
+    problem = secret_problem(text)
+    if problem:
+        raise ConfigurationError("credentials.directory", f"{file} {problem}")
     return text

@@ -1,0 +1,164 @@
+"""What a configuration must satisfy beyond the types of its values."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from gateway.config.model import Config, CredentialsConfig, ServerConfig, UpstreamConfig
+from gateway.dis.credentials import secret_problem
+from gateway.dis.signing import SigningDialect
+from gateway.errors import ConfigurationError
+
+_PROJECT_ID = re.compile(r"[0-9a-fA-F]{32}")
+_SCOPE_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_HOST = re.compile(r"[A-Za-z0-9_.:-]+")
+UNIX_PATH_MAX = 107
+"""Bytes in the path of a unix socket on Linux."""
+
+
+def check(config: Config) -> None:
+    """Refuse values that cannot be meant. What is missing is not looked at, see :func:`require_serving`.
+
+    Raises :class:`ConfigurationError`.
+    """
+    _check_upstream(config.upstream)
+    _check_credentials(config.credentials)
+    _check_server(config.server)
+
+
+def require_serving(config: Config) -> None:
+    """Refuse a configuration that lacks what serving needs. Raises :class:`ConfigurationError`."""
+    if not config.upstream.endpoint:
+        raise ConfigurationError(
+            "upstream.endpoint", "is missing: set DISGW_UPSTREAM__ENDPOINT (or try `dis-gateway serve --dev`)"
+        )
+    if not config.upstream.project_id:
+        raise ConfigurationError("upstream.project_id", "is missing: set DISGW_UPSTREAM__PROJECT_ID")
+    credentials = config.credentials
+    if not (credentials.access_key or credentials.token or credentials.directory):
+        raise ConfigurationError(
+            "credentials.access_key",
+            "is missing: set DISGW_CREDENTIALS__ACCESS_KEY and DISGW_CREDENTIALS__SECRET_KEY, or "
+            "DISGW_CREDENTIALS__TOKEN, or DISGW_CREDENTIALS__DIRECTORY",
+        )
+    signs = not credentials.token
+    if signs and config.upstream.signing is not SigningDialect.ACCESS and not config.upstream.region:
+        raise ConfigurationError(
+            "upstream.region",
+            f"is missing: set DISGW_UPSTREAM__REGION, which a signature of dialect {config.upstream.signing} holds",
+        )
+
+
+def _check_upstream(upstream: UpstreamConfig) -> None:
+    if upstream.endpoint:
+        _check_endpoint(upstream)
+    if upstream.project_id and not _PROJECT_ID.fullmatch(upstream.project_id):
+        raise ConfigurationError("upstream.project_id", "must be 32 hex digits")
+    for name, value in (("region", upstream.region), ("service", upstream.service)):
+        if value and not _SCOPE_PART.fullmatch(value):
+            raise ConfigurationError(f"upstream.{name}", "may hold only letters, digits and - _ .")
+    if not upstream.service:
+        raise ConfigurationError("upstream.service", "must not be empty")
+    if upstream.ca_file and not Path(upstream.ca_file).is_file():
+        raise ConfigurationError("upstream.ca_file", f"there is no file {upstream.ca_file}")
+    if upstream.proxy:
+        _split_url("upstream.proxy", upstream.proxy, "http://proxy.example.com:3128")
+
+
+def _check_endpoint(upstream: UpstreamConfig) -> None:
+    key = "upstream.endpoint"
+    parts = _split_url(key, upstream.endpoint, "https://dis.eu-de.otc.t-systems.com")
+    if "@" in parts.netloc:
+        raise ConfigurationError(key, "must not hold a user or password")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigurationError(key, "must end after the host and port: the gateway adds the path")
+    if parts.scheme == "http" and not upstream.insecure and not is_loopback(parts.hostname or ""):
+        raise ConfigurationError(
+            key, "must be https://, as http:// shows checkpoints and tokens to the network; or set upstream.insecure"
+        )
+
+
+def _split_url(key: str, url: str, example: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_right = False
+        parts = urlsplit("")
+    if (
+        parts.scheme not in ("http", "https")
+        or not port_is_right
+        or not _HOST.fullmatch(parts.hostname or "")
+        or parts.netloc.endswith(":")
+    ):
+        raise ConfigurationError(key, f"must be a URL such as {example}")
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, without brackets, can only be this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _check_credentials(credentials: CredentialsConfig) -> None:
+    for name in ("access_key", "secret_key", "security_token", "token"):
+        problem = secret_problem(getattr(credentials, name))
+        if problem:
+            raise ConfigurationError(f"credentials.{name}", problem)
+    if bool(credentials.access_key) != bool(credentials.secret_key):
+        missing = "secret_key" if credentials.access_key else "access_key"
+        raise ConfigurationError(
+            f"credentials.{missing}", f"is missing: set DISGW_CREDENTIALS__{missing.upper()}; a key pair has both"
+        )
+    if credentials.security_token and not credentials.access_key:
+        raise ConfigurationError(
+            "credentials.access_key", "is missing: a security token goes with the key pair that it was given for"
+        )
+    sources = [name for name in ("access_key", "token", "directory") if getattr(credentials, name)]
+    if len(sources) > 1:
+        raise ConfigurationError(
+            f"credentials.{sources[1]}", f"cannot be used together with credentials.{sources[0]}: keep one of them"
+        )
+
+
+def _check_server(server: ServerConfig) -> None:
+    addresses = [address.strip() for address in server.listen.split(",")]
+    for address in addresses:
+        host = _check_address("server.listen", address)
+        if host and not server.insecure and not is_loopback(host):
+            raise ConfigurationError(
+                "server.listen",
+                f"{address} is not loopback, and whoever reaches it may move checkpoints; or set server.insecure",
+            )
+    if len(set(addresses)) != len(addresses):
+        raise ConfigurationError("server.listen", "names an address twice")
+    if server.admin_listen:
+        if server.admin_listen.startswith("unix:"):
+            raise ConfigurationError("server.admin_listen", "must be host:port")
+        _check_address("server.admin_listen", server.admin_listen)
+
+
+def _check_address(key: str, address: str) -> str:
+    """The host of an address, without brackets; empty for a unix socket."""
+    if address.startswith("unix:"):
+        path = address.removeprefix("unix:")
+        path = path[2:] if path.startswith("//") else path
+        if not path or path.endswith("/"):
+            raise ConfigurationError(key, f"{address!r} must name a file, such as unix:///run/dis/gateway.sock")
+        if len(path.encode()) > UNIX_PATH_MAX:
+            raise ConfigurationError(key, f"the path of a unix socket has at most {UNIX_PATH_MAX} bytes")
+        return ""
+    host, _, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    brackets_are_right = (":" in bare) == (bare != host)
+    if not brackets_are_right or not _HOST.fullmatch(bare) or not port.isascii() or not port.isdecimal():
+        raise ConfigurationError(key, f"{address!r} must be host:port, such as 127.0.0.1:50551, or unix:///path")
+    if int(port) > 65535:
+        raise ConfigurationError(key, f"port {port} is above 65535")
+    return bare

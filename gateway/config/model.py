@@ -1,0 +1,201 @@
+"""The one model of the configuration: every key with its type, its default and what it is for.
+
+``docs/configuration.md`` is made from it. Times are in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, get_type_hints
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta
+
+from gateway.dis.signing import SigningDialect
+from gateway.model import APP_NAME_MAX, APP_NAME_MAX_EVER
+
+HIDDEN = "(hidden)"
+
+
+class LogLevel(StrEnum):
+    """The least severe events that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """One JSON object a line, or text for people."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration. Its ``repr`` shows no secret."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={self.shown(name)!r}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({fields})"
+
+    def shown(self, name: str) -> Any:
+        """The value of a field as people may see it."""
+        return getattr(self, name)
+
+
+class UpstreamConfig(Section, frozen=True, kw_only=True):
+    """DIS, and the way to it."""
+
+    endpoint: Annotated[str, Meta(description="URL of DIS, such as `https://dis.eu-de.otc.t-systems.com`")] = ""
+    project_id: Annotated[str, Meta(description="project of the streams: 32 hex digits")] = ""
+    region: Annotated[str, Meta(description="region in the signature, such as `eu-de`; `access` needs none")] = ""
+    service: Annotated[str, Meta(description="service name in the signature")] = "dis"
+    signing: Annotated[SigningDialect, Meta(description="dialect of the signature")] = SigningDialect.SCOPED
+    ca_file: Annotated[str, Meta(description="PEM file of the CAs to trust instead of the public ones")] = ""
+    proxy: Annotated[
+        str, Meta(description="URL of an HTTP proxy; variables such as `HTTPS_PROXY` are not looked at")
+    ] = ""
+    insecure: Annotated[bool, Meta(description="accept an `http://` endpoint that is not loopback")] = False
+    insecure_skip_verify: Annotated[bool, Meta(description="do not verify the certificate of DIS")] = False
+    connect_timeout_seconds: Annotated[float, Meta(gt=0, le=600, description="longest wait for a connection")] = 3.0
+    read_timeout_seconds: Annotated[float, Meta(gt=0, le=600, description="longest wait for an answer")] = 10.0
+    pool_size: Annotated[int, Meta(ge=1, le=10_000, description="most connections to DIS at once")] = 64
+    max_response_bytes: Annotated[
+        int, Meta(ge=1024, le=1 << 30, description="an answer of DIS that is larger is refused")
+    ] = 1 << 20
+
+    def shown(self, name: str) -> Any:
+        """A proxy's URL without its user and password."""
+        value = getattr(self, name)
+        return without_userinfo(value) if name == "proxy" else value
+
+
+class CredentialsConfig(Section, frozen=True, kw_only=True):
+    """Who the gateway is towards DIS: a key pair, or a token, or a directory that holds one of them."""
+
+    access_key: Annotated[str, Meta(description="access key (AK)")] = ""
+    secret_key: Annotated[str, Meta(description="secret key (SK)")] = ""
+    security_token: Annotated[str, Meta(description="goes with a temporary key pair")] = ""
+    token: Annotated[str, Meta(description="token of the identity service, sent as `X-Auth-Token`")] = ""
+    directory: Annotated[
+        str,
+        Meta(
+            description="mounted secret with the files `access_key`, `secret_key` and, for a temporary pair, "
+            "`security_token`; or `token`"
+        ),
+    ] = ""
+
+    def shown(self, name: str) -> Any:
+        """Only the directory may be seen."""
+        value = getattr(self, name)
+        return value if name == "directory" or not value else HIDDEN
+
+
+class CacheConfig(Section, frozen=True, kw_only=True):
+    """The read cache. A commit writes through it."""
+
+    ttl_seconds: Annotated[
+        float, Meta(ge=0, le=86_400, description="how long a checkpoint is served without asking DIS; 0 turns it off")
+    ] = 2.0
+    max_entries: Annotated[int, Meta(ge=1, le=100_000_000, description="most checkpoints that are kept")] = 100_000
+
+
+class ServerConfig(Section, frozen=True, kw_only=True):
+    """Where and how the gateway serves."""
+
+    listen: Annotated[str, Meta(description="gRPC addresses, separated by commas: `host:port` or `unix:///path`")] = (
+        "127.0.0.1:50551"
+    )
+    admin_listen: Annotated[
+        str,
+        Meta(description="address of the probes (`/healthz`, `/readyz`, `/startupz`); empty turns them off"),
+    ] = "127.0.0.1:9551"
+    insecure: Annotated[
+        bool, Meta(description="serve gRPC without TLS on an address that is not loopback: anyone there may commit")
+    ] = False
+    workers: Annotated[int, Meta(ge=1, le=1000, description="threads that answer calls")] = 8
+    max_concurrent_calls: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="calls under way, beyond which new ones are refused")
+    ] = 1000
+    max_message_bytes: Annotated[int, Meta(ge=1024, le=1 << 29, description="a request that is larger is refused")] = (
+        1 << 20
+    )
+    grace_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="time that calls have to finish after SIGTERM; keep it below the pod's")
+    ] = 25.0
+
+
+class LimitsConfig(Section, frozen=True, kw_only=True):
+    """Limits on what callers send, where those of DIS are not clear."""
+
+    app_name_max: Annotated[int, Meta(ge=1, le=APP_NAME_MAX_EVER, description="longest app name, in characters")] = (
+        APP_NAME_MAX
+    )
+
+
+class LogConfig(Section, frozen=True, kw_only=True):
+    """The log on standard error."""
+
+    level: Annotated[LogLevel, Meta(description="least severe events that are logged")] = LogLevel.INFO
+    format: Annotated[LogFormat, Meta(description="JSON lines, or text for people")] = LogFormat.JSON
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be configured."""
+
+    upstream: UpstreamConfig = UpstreamConfig()
+    credentials: CredentialsConfig = CredentialsConfig()
+    cache: CacheConfig = CacheConfig()
+    server: ServerConfig = ServerConfig()
+    limits: LimitsConfig = LimitsConfig()
+    log: LogConfig = LogConfig()
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key of the configuration. ``type`` carries the bounds and the description."""
+
+    section: str
+    name: str
+    type: Any
+
+    @property
+    def dotted(self) -> str:
+        """Such as ``upstream.endpoint``."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """Such as ``DISGW_UPSTREAM__ENDPOINT``."""
+        return f"DISGW_{self.section}__{self.name}".upper()
+
+    @property
+    def default(self) -> Any:
+        """What it is where nobody sets it."""
+        return getattr(getattr(Config(), self.section), self.name)
+
+    @property
+    def description(self) -> str:
+        """What it is for, in Markdown."""
+        return str(self.type.__metadata__[0].description)
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value must never be shown."""
+        return self.section == "credentials" and self.name != "directory"
+
+
+def keys() -> Iterator[Key]:
+    """Every key, in the order of the model."""
+    for section, kind in get_type_hints(Config).items():
+        for name, annotated in get_type_hints(kind, include_extras=True).items():
+            yield Key(section, name, annotated)
+
+
+def without_userinfo(url: str) -> str:
+    """A URL without the user and password that it may hold."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
