@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +24,7 @@ from gateway.dis.transport import RequestsTransport, TransportSettings
 from gateway.errors import ListenError
 from gateway.rpc.listeners import Bound
 from gateway.rpc.server import GatewayServer, ServerSettings
+from gateway.signals import stop_signal
 from gateway.telemetry import logs
 from gateway.telemetry.admin import AdminServer, Readiness
 
@@ -95,7 +94,7 @@ class Gateway:
 def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises :class:`gateway.errors.ConfigurationError`."""
     logs.configure(loaded.config.log.level, loaded.config.log.format)
-    with ExitStack() as stack, _stop_signal() as stopping:
+    with ExitStack() as stack, stop_signal() as stopping:
         config = stack.enter_context(_emulated(loaded.config)) if dev else loaded.config
         require_serving(config)
         gateway = Gateway(config)
@@ -119,20 +118,11 @@ def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
 
 
 @contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    stopping = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
 def _emulated(config: Config) -> Iterator[Config]:
     """The same configuration with an emulator of DIS as upstream, with a key pair of its own."""
     keys = CredentialsConfig(access_key=f"DEV{secrets.token_hex(8).upper()}", secret_key=secrets.token_urlsafe(30))
+    if config.upstream.endpoint:
+        log.warning("upstream_ignored", endpoint=config.upstream.endpoint, reason="--dev brings an emulator of its own")
     emulator = _started_emulator(keys)
     upstream = msgspec.structs.replace(
         config.upstream, endpoint=emulator.endpoint, project_id=DEV_PROJECT, region=config.upstream.region or DEV_REGION

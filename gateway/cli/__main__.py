@@ -1,0 +1,5 @@
+"""``python -m gateway.cli`` is ``dis-gateway``."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,84 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gateway.config import CONFIG_VARIABLE, FLAGS, TARGET_VARIABLE, LoadedConfig, keys, load
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+DEFAULT_TARGET = "127.0.0.1:50551"
+
+
+def configuration(command: CommandT) -> CommandT:
+    """``--config`` and a flag for each key that has one; :func:`loaded` makes a configuration of them."""
+    descriptions = {key.dotted: (key.description.replace("`", ""), key.default) for key in keys()}
+    for dotted, flag in reversed(list(FLAGS.items())):
+        words, default = descriptions[dotted]
+        shown = f"  [default: {default}]" if default != "" else ""
+        command = click.option(flag, _parameter(dotted), metavar="VALUE", help=words + shown)(command)
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        envvar=CONFIG_VARIABLE,
+        help=f"TOML file with the configuration  [env: {CONFIG_VARIABLE}]",
+    )(command)
+
+
+def loaded(config_file: Path | None, **flags: Any) -> LoadedConfig:
+    """The configuration. Raises :class:`gateway.errors.ConfigurationError`."""
+    given = {dotted: flags[_parameter(dotted)] for dotted in FLAGS}
+    return load(given, os.environ, config_file)
+
+
+def _parameter(dotted: str) -> str:
+    return dotted.replace(".", "__")
+
+
+def target(command: CommandT) -> CommandT:
+    """``--target`` and ``--timeout`` of the commands that call a gateway."""
+    command = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="longest wait for the answer",
+    )(command)
+    return click.option(
+        "--target",
+        default=DEFAULT_TARGET,
+        show_default=True,
+        envvar=TARGET_VARIABLE,
+        metavar="ADDRESS",
+        help=f"the gateway: host:port or unix:///path  [env: {TARGET_VARIABLE}]",
+    )(command)
+
+
+def output(command: CommandT) -> CommandT:
+    """``--output text|json``."""
+    return click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="for people, or for programs",
+    )(command)
+
+
+def checkpoint_key(command: CommandT) -> CommandT:
+    """``--stream``, ``--app`` and ``--partition``."""
+    for name, words in (
+        ("--partition", 'the partition: "0" or "shardId-0000000000"'),
+        ("--app", "name of the consumer"),
+        ("--stream", "name of the stream"),
+    ):
+        command = click.option(name, required=True, help=words)(command)
+    return command
