@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -22,25 +23,33 @@ REQUEST_ID = "X-Request-Id"
 
 
 class Held:
-    """Requests that wait until somebody lets them go. Belongs to the event loop's thread."""
+    """Requests that wait until somebody lets them go. :meth:`wait_for` aside, it belongs to the event loop's thread."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
+        self._changed = threading.Condition()
 
     async def wait(self) -> None:
         """Wait for :meth:`release`."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
+        with self._changed:
+            self._waiting.add(waiting)
+            self._changed.notify_all()
         await waiting
 
     def release(self) -> int:
         """Let all go that wait now; returns how many."""
-        released = len(self._waiting)
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._waiting.clear()
-        return released
+        with self._changed:
+            waiting, self._waiting = self._waiting, set()
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+        return len(waiting)
+
+    def wait_for(self, count: int, timeout: float) -> bool:
+        """From any thread: wait until ``count`` requests are held, at most ``timeout`` seconds; tells if they are."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._waiting) >= count, timeout)
 
 
 class DisHttp:
@@ -79,7 +88,7 @@ class DisHttp:
             except web.HTTPRequestEntityTooLarge:
                 error = answers.error("APIGW.0201", _request_id(), status=413, message="Request entity too large")
                 return self._response(error, _request_id())
-            number = self._journal.add(request.method, path, query, _text(body), request.content_type)
+            number = self._journal.add(request.method, path, query, _text(body), _unsigned(request))
             faults = self._faults.take(request.method, path)
             return await self._answered(
                 request, Incoming(request.method, path, query, _headers(request), body), handler, faults, number
@@ -177,6 +186,10 @@ def _cut(request: web.Request) -> web.StreamResponse:
 
 def _headers(request: web.Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _unsigned(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").partition("Signature=")[0]
 
 
 def _request_id() -> str:

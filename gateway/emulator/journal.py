@@ -11,14 +11,17 @@ KEPT = 10_000
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to the API of DIS. ``query`` is as in the request line; ``status`` 0 means: not answered (yet)."""
+    """A request to the API of DIS. ``query`` is as in the request line; ``status`` 0 means: not answered (yet).
+
+    ``authorization`` lacks the signature.
+    """
 
     number: int
     method: str
     path: str
     query: str
     body: str
-    content_type: str = ""
+    authorization: str = ""
     status: int = 0
 
 
@@ -31,14 +34,14 @@ class Journal:
         self._counts: Counter[str] = Counter()
         self._number = 0
 
-    def add(self, method: str, path: str, query: str, body: str, content_type: str) -> int:
+    def add(self, method: str, path: str, query: str, body: str, authorization: str) -> int:
         """Record a request that came in; returns its number."""
         with self._changed:
             self._number += 1
             self._counts[method] += 1
             self._requests.append(
                 Recorded(
-                    number=self._number, method=method, path=path, query=query, body=body, content_type=content_type
+                    number=self._number, method=method, path=path, query=query, body=body, authorization=authorization
                 )
             )
             self._changed.notify_all()

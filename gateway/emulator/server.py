@@ -149,6 +149,11 @@ class Emulator:
 
         return self._run(release()) if self._thread.is_alive() else 0
 
+    def wait_for_held(self, count: int, timeout: float = 30.0) -> None:
+        """Wait until so many requests are held. Raises :class:`TimeoutError` after ``timeout`` seconds."""
+        if not self._held.wait_for(count, timeout):
+            raise TimeoutError(f"no {count} requests are held after {timeout} seconds")
+
     # what was asked
 
     def requests(self) -> list[Recorded]:
