@@ -34,8 +34,21 @@ serve: $(BIN)/.ready ## A gateway with the embedded emulator, until Ctrl-C
 	$(BIN)/dis-gateway serve --dev --log-format text
 
 .PHONY: test
-test: $(BIN)/.ready ## Run every test
+test: test-python test-go ## Run every test
+
+.PHONY: test-python
+test-python: $(BIN)/.ready
 	$(BIN)/python -m pytest -q
+
+# Without Go these tests are left out, and said to be; on CI (REQUIRE_GO=1) that is a failure.
+.PHONY: test-go
+ifneq ($(REQUIRE_GO)$(shell command -v go),)
+test-go: $(BIN)/.ready $(TOOLS)/grpcurl
+	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/test-go
+else
+test-go:
+	@echo "make test: there is no Go toolchain here, so the tests from Go are left out"
+endif
 
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
