@@ -52,8 +52,8 @@ endif
 
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check . scripts/document
+	$(BIN)/ruff format --check . scripts/document
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd protos && ../$(TOOLS)/buf lint && ../$(TOOLS)/buf format -d --exit-code
@@ -65,6 +65,14 @@ proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Generate the committed stubs anew
 .PHONY: proto-check
 proto-check: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Fail if the committed stubs are not what the proto says
 	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/generate --check
+
+.PHONY: docs
+docs: $(BIN)/.ready ## Write the pages anew that are made from the code
+	$(BIN)/python scripts/document
+
+.PHONY: docs-check
+docs-check: $(BIN)/.ready
+	$(BIN)/python scripts/document --check
 
 .PHONY: lock
 lock: $(BIN)/.ready ## Pin every dependency anew, with hashes
