@@ -82,7 +82,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without the look-up of the host's name that ``HTTPServer`` does: it may take seconds where there is no DNS."""
+        """Without the look-up of the host's name of ``HTTPServer``, which takes seconds where DNS is missing."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]
 
