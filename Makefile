@@ -52,7 +52,7 @@ endif
 
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
-	$(BIN)/ruff check . scripts/document
+	$(BIN)/ruff check --no-cache . scripts/document
 	$(BIN)/ruff format --check . scripts/document
 	$(BIN)/mypy
 	$(BIN)/lint-imports

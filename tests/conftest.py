@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from gateway.config import Config
 
 from gateway.app import Gateway
+from gateway.config import Config
 from gateway.emulator import Emulator
 from tests.support import ACCESS_KEY, APP, PROJECT, REGION, SECRET_KEY, STREAM, Client, Running, config_for
 

@@ -9,13 +9,13 @@ from typing import TypeVar
 import grpc
 import msgspec
 import pytest
-from gateway.config import CacheConfig, Config, CredentialsConfig, LimitsConfig, ServerConfig, UpstreamConfig
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
 from gateway.app import Gateway
+from gateway.config import CacheConfig, Config, CredentialsConfig, LimitsConfig, ServerConfig, UpstreamConfig
 from gateway.dis.signing import SigningDialect
 from gateway.emulator import Emulator
 

@@ -84,7 +84,7 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Without the look-up of the host's name of ``HTTPServer``, which takes seconds where DNS is missing."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_port = int(self.server_address[1])
 
 
 def _handler(readiness: Readiness) -> type[BaseHTTPRequestHandler]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import grpc
 import pytest
-from gateway.config import CacheConfig, Config, CredentialsConfig, LimitsConfig, ServerConfig
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.config import CacheConfig, Config, CredentialsConfig, LimitsConfig, ServerConfig
 from gateway.dis.signing import SigningDialect
 from gateway.emulator import Emulator
 from gateway.errors import ListenError
