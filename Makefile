@@ -56,7 +56,10 @@ lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
 	$(BIN)/ruff format --check . scripts/document
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd protos && ../$(TOOLS)/buf lint && ../$(TOOLS)/buf format -d --exit-code
+	mkdir -p .cache/googleapis/google/rpc
+	cp $(VENV)/lib/python3*/site-packages/google/rpc/status.proto .cache/googleapis/google/rpc/
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf format -d --exit-code protos
 
 .PHONY: proto
 proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Generate the committed stubs anew

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from gateway.checkpoints.cache import CheckpointCache
+from gateway.checkpoints.core import CoreSettings
 from gateway.checkpoints.service import CheckpointService
 from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
 from gateway.dis.client import DisClient, DisEndpoint
@@ -47,9 +47,10 @@ class Gateway:
         client = DisClient(
             _endpoint(config.upstream), _credentials(config.credentials), self._transport, lambda: datetime.now(UTC)
         )
-        self.cache = CheckpointCache(config.cache.ttl_seconds, config.cache.max_entries, time.monotonic)
-        service = CheckpointService(client, self.cache, time.monotonic)
-        self._server = GatewayServer(service, _server_settings(config))
+        self.service = CheckpointService(
+            client, _core_settings(config), config.cache.max_entries, time.monotonic, config.upstream.pool_size
+        )
+        self._server = GatewayServer(self.service, _server_settings(config))
         self._readiness = Readiness()
         self._admin = AdminServer(config.server.admin_listen, self._readiness) if config.server.admin_listen else None
 
@@ -81,6 +82,7 @@ class Gateway:
         self._server.stop(grace)
         if self._admin:
             self._admin.stop()
+        self.service.close()
         self._transport.close()
 
     def __enter__(self) -> Gateway:
@@ -179,6 +181,17 @@ def _transport_settings(upstream: UpstreamConfig) -> TransportSettings:
     )
 
 
+def _core_settings(config: Config) -> CoreSettings:
+    return CoreSettings(
+        ttl=config.cache.ttl_seconds,
+        absent_ttl=config.cache.absent_ttl_seconds,
+        stale_ttl=config.cache.stale_seconds,
+        regress=config.commits.regress,
+        max_queue=config.commits.max_queue,
+        max_waiting=config.commits.max_waiting,
+    )
+
+
 def _server_settings(config: Config) -> ServerSettings:
     server = config.server
     return ServerSettings(
@@ -186,6 +199,8 @@ def _server_settings(config: Config) -> ServerSettings:
         workers=server.workers,
         max_concurrent_calls=server.max_concurrent_calls,
         max_message=server.max_message_bytes,
+        max_streams=server.max_streams,
+        admin_service=server.admin_service,
         app_name_max=config.limits.app_name_max,
         grace=server.grace_seconds,
     )

@@ -7,8 +7,10 @@ or HTTP: ``gateway.rpc.status`` maps the tree to gRPC in one place.
     ├── InvalidField                a field of the request is wrong; nothing was sent to DIS
     ├── CheckpointRegression        the commit is below the number that DIS has
     ├── Overloaded                  the gateway has no room for this call
+    ├── Draining                    the gateway is stopping and takes nothing more
     ├── MessageTooLarge             the request has too many bytes
     ├── DeadlineTooShort            the caller's time ended before anything was sent
+    ├── ReadTimedOut                DIS did not answer a read within the caller's time
     ├── UpstreamError               DIS, or what stands in front of it, answered with an error
     ├── UpstreamUnavailable         DIS could not be asked, or not in time; nothing was changed
     ├── InvalidUpstreamAnswer       DIS answered something that cannot be understood; nothing was changed
@@ -98,6 +100,13 @@ class Overloaded(GatewayError):
     reason = "GATEWAY_OVERLOADED"
 
 
+class Draining(GatewayError):
+    """The gateway is stopping: it has answered what it took, and takes nothing more."""
+
+    status = Status.UNAVAILABLE
+    reason = "GATEWAY_DRAINING"
+
+
 class MessageTooLarge(GatewayError):
     """The request is larger than the gateway takes."""
 
@@ -110,6 +119,13 @@ class DeadlineTooShort(GatewayError):
 
     status = Status.DEADLINE_EXCEEDED
     reason = "DEADLINE_TOO_SHORT"
+
+
+class ReadTimedOut(GatewayError):
+    """DIS did not answer a read within the caller's deadline. Nothing is known."""
+
+    status = Status.DEADLINE_EXCEEDED
+    reason = "UPSTREAM_TOO_SLOW"
 
 
 class UpstreamError(GatewayError):

@@ -6,6 +6,7 @@ The limits are those of the DIS checkpoint API reference.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 
@@ -141,3 +142,27 @@ class Commit:
     @property
     def key(self) -> CheckpointKey:
         return self.checkpoint.key
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """A partition and an app's place in it. Offsets are sequence numbers; ``number`` None: no checkpoint."""
+
+    key: CheckpointKey
+    number: SequenceNumber | None
+    earliest: int
+    latest: int
+    status: str
+
+    @property
+    def lag(self) -> int:
+        """Records between the checkpoint and the newest one; without a checkpoint, all that there are."""
+        return max(0, self.latest - (self.number.value if self.number else self.earliest))
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPage:
+    """Some partitions of a stream, in order; ``more`` tells that there are others after them."""
+
+    partitions: Sequence[PartitionState]
+    more: bool

@@ -1,76 +1,58 @@
-"""A short-lived, bounded cache of what DIS has confirmed. It never holds "there is no checkpoint"."""
+"""What is known of each checkpoint: bounded, the least recently used goes first.
+
+Each piece of knowledge has the order in which it was gained. Order, not time, decides what is newer: of two things that
+DIS said, the one that was asked for later; a write counts from when DIS answered it.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
-from gateway.model import MAX_SEQUENCE_NUMBER, Checkpoint, CheckpointKey, SequenceNumber
-
-_HIGHEST = SequenceNumber(MAX_SEQUENCE_NUMBER)
+from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
-    """A checkpoint and when DIS confirmed it, in seconds on the monotonic clock."""
+class Known:
+    """What DIS said of one key, or that nobody knows what it has.
 
-    checkpoint: Checkpoint
+    ``asked`` and ``at`` are from when DIS was asked, in order and in seconds on the monotonic clock; ``order`` is from
+    when it counts. A ``checkpoint`` can be served; ``number`` alone only tells whether a commit goes back. Neither of
+    them, and no ``doubt``: DIS said that there is no checkpoint. With ``doubt``, DIS must be asked.
+    """
+
+    order: int
+    asked: int
     at: float
+    number: SequenceNumber | None = None
+    checkpoint: Checkpoint | None = None
+    doubt: bool = False
+
+    @classmethod
+    def said(cls, order: int, asked: int, at: float, checkpoint: Checkpoint | None) -> Known:
+        """DIS has this checkpoint, or none."""
+        return cls(order, asked, at, checkpoint.sequence_number if checkpoint else None, checkpoint)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it says all about the checkpoint: the whole of it, or that there is none."""
+        return self.checkpoint is not None or (self.number is None and not self.doubt)
 
 
 class CheckpointCache:
-    """Values for ``ttl`` seconds, at most ``max_entries`` of them; a ``ttl`` of 0 turns it off. Thread-safe.
+    """The last known of at most ``max_entries`` keys. Belongs to the lock of its owner."""
 
-    Beside the values it remembers, without a time limit but within the same bound, the last number known of a key:
-    good enough to see that a commit goes backwards, never good enough to answer a read.
-    """
+    def __init__(self, max_entries: int) -> None:
+        self._known: LRUCache[CheckpointKey, Known] = LRUCache(max_entries)
 
-    def __init__(self, ttl: float, max_entries: int, clock: Callable[[], float]) -> None:
-        self._enabled = ttl > 0
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._values: TTLCache[CheckpointKey, Confirmed] = TTLCache(max_entries, ttl, timer=clock)
-        self._numbers: LRUCache[CheckpointKey, SequenceNumber] = LRUCache(max_entries)
+    def get(self, key: CheckpointKey) -> Known | None:
+        """What is known of a key, which is now the last to go."""
+        return self._known.get(key)
 
-    def get(self, key: CheckpointKey, max_age: float | None = None) -> tuple[Checkpoint, float] | None:
-        """The value and its age in seconds, if one is younger than ``max_age`` and the cache's own limit."""
-        with self._lock:
-            confirmed = self._values.get(key)
-            if confirmed is None:
-                return None
-            age = max(0.0, self._clock() - confirmed.at)
-            if max_age is not None and age >= max_age:
-                return None
-            return confirmed.checkpoint, age
-
-    def last_known_number(self, key: CheckpointKey) -> SequenceNumber | None:
-        """The number that DIS last confirmed for this key, however long ago; the highest there is after a doubt."""
-        with self._lock:
-            return self._numbers.get(key)
-
-    def put(self, checkpoint: Checkpoint) -> None:
-        """Keep what DIS has just confirmed."""
-        with self._lock:
-            self._numbers[checkpoint.key] = checkpoint.sequence_number
-            if self._enabled:
-                self._values[checkpoint.key] = Confirmed(checkpoint, self._clock())
-
-    def doubt(self, key: CheckpointKey) -> None:
-        """Nobody knows what DIS has: answer no read from here, and take every commit for a possible regress."""
-        with self._lock:
-            self._values.pop(key, None)
-            self._numbers[key] = _HIGHEST
-
-    def forget(self, key: CheckpointKey) -> None:
-        """Drop all that is known of a key: DIS says that it has no checkpoint."""
-        with self._lock:
-            self._values.pop(key, None)
-            self._numbers.pop(key, None)
+    def put(self, key: CheckpointKey, known: Known) -> None:
+        """Replace what is known of a key."""
+        self._known[key] = known
 
     def __len__(self) -> int:
-        with self._lock:
-            self._values.expire()
-            return len(self._values)
+        return len(self._known)

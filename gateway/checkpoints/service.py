@@ -1,148 +1,320 @@
-"""What reading and committing a checkpoint means: cached reads, write-through commits, no silent regress.
-
-Writes of one key reach the store one at a time, in the order in which they got the key's lock. A read that was
-overtaken by a write neither fills the cache nor is answered with what it read.
-"""
+"""Reads and commits checkpoints for many callers at once: threads, waiting and I/O around the decisions of the core."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
 
 from gateway.checkpoints.cache import CheckpointCache
-from gateway.checkpoints.keys import KeyState, KeyTable
+from gateway.checkpoints.core import Core, CoreSettings
 from gateway.checkpoints.store import CheckpointStore
-from gateway.errors import CheckpointRegression, DeadlineTooShort, GatewayError, OutcomeUnknown
-from gateway.model import Checkpoint, CheckpointKey, Commit
+from gateway.checkpoints.watch import Watch, Watches
+from gateway.checkpoints.work import (
+    Answer,
+    Call,
+    Changed,
+    CommitCall,
+    CommitResult,
+    DeleteCall,
+    Deleted,
+    Effect,
+    Event,
+    Job,
+    Note,
+    Outdated,
+    ReadCall,
+    ReadJob,
+    ReadResult,
+    Result,
+    Start,
+)
+from gateway.errors import CommitOutcomeUnknown, DeleteOutcomeUnknown, GatewayError, OutcomeUnknown
+from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage
+
+ResultT = TypeVar("ResultT")
+
+log = structlog.get_logger("gateway.checkpoints")
+
+_LOGGED = {
+    Event.REWOUND: "checkpoint_rewound",
+    Event.REGRESSION_REFUSED: "checkpoint_regression_refused",
+    Event.REGRESSION_ALLOWED: "checkpoint_regression_allowed",
+}
 
 
-class Source(Enum):
-    """Where the answer to a read came from."""
+class Waiting:
+    """Some calls of one caller; :meth:`wait` returns when all are answered, or its time is over."""
 
-    CACHE = "cache"
-    UPSTREAM = "upstream"
+    def __init__(self, count: int) -> None:
+        self.results: list[Result | None] = [None] * count
+        self._left = count
+        self._lock = threading.Lock()
+        self._all = threading.Event()
+
+    def answer(self, place: int, result: Result) -> None:
+        """Take an answer."""
+        with self._lock:
+            self.results[place] = result
+            self._left -= 1
+            if not self._left:
+                self._all.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` for the last answer; tells whether it has come."""
+        return self._all.wait(max(0.0, min(seconds, threading.TIMEOUT_MAX)))
+
+
+def _nobody(place: int, result: Result) -> None:
+    """Takes an answer that nobody waits for."""
+
+
+@dataclass(slots=True, eq=False)
+class _Read(ReadCall):
+    answer: Callable[[int, Result], None] = _nobody
+    place: int = 0
+
+    def answered(self, result: Result) -> None:
+        self.answer(self.place, result)
+
+
+@dataclass(slots=True, eq=False)
+class _Commit(CommitCall):
+    answer: Callable[[int, Result], None] = _nobody
+    place: int = 0
+
+    def answered(self, result: Result) -> None:
+        self.answer(self.place, result)
+
+
+@dataclass(slots=True, eq=False)
+class _Delete(DeleteCall):
+    answer: Callable[[int, Result], None] = _nobody
+    place: int = 0
+
+    def answered(self, result: Result) -> None:
+        self.answer(self.place, result)
 
 
 @dataclass(frozen=True, slots=True)
-class ReadResult:
-    """``checkpoint`` is None where DIS says that there is none. ``age`` is in seconds since DIS confirmed it."""
+class ReadWish:
+    """How a caller wants to read: ``fresh`` asks DIS, ``max_age`` (seconds) bounds what the cache has."""
 
-    checkpoint: Checkpoint | None
-    source: Source
-    age: float = 0.0
+    fresh: bool = False
+    max_age: float | None = None
+    allow_stale: bool = False
 
 
+CACHED = ReadWish()
+Counter = Callable[[Event, int], None]
+
+
+@dataclass(slots=True)
 class CheckpointService:
-    """Reads and writes checkpoints through a cache. Thread-safe; deadlines are on the clock given, in seconds."""
+    """Thread-safe. Deadlines are on ``clock``, in seconds; at most ``concurrency`` calls to the store at once."""
 
-    def __init__(self, store: CheckpointStore, cache: CheckpointCache, clock: Callable[[], float]) -> None:
-        self._store = store
-        self._cache = cache
-        self._clock = clock
-        self._keys = KeyTable()
-        self._guard = threading.Lock()  # makes "has the generation moved?" and filling the cache one step
+    store: CheckpointStore
+    settings: CoreSettings
+    max_entries: int
+    clock: Callable[[], float]
+    concurrency: int = 64
+    count: Counter = lambda event, count: None
+    cache: CheckpointCache = field(init=False)
+    _core: Core = field(init=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _workers: ThreadPoolExecutor = field(init=False)
+    _watches: Watches = field(init=False, default_factory=Watches)
 
-    def get(
-        self, key: CheckpointKey, *, fresh: bool = False, max_age: float | None = None, deadline: float
-    ) -> ReadResult:
-        """The checkpoint of ``key``. ``fresh`` always asks DIS, ``max_age`` (seconds) bounds a cached one."""
-        if not fresh and (hit := self._cache.get(key, max_age)) is not None:
-            return ReadResult(hit[0], Source.CACHE, hit[1])
-        with self._keys.using(key) as state:
-            generation = state.generation
-            checkpoint = self._store.read(key, deadline)
-            if self._learn(key, state, generation, checkpoint):
-                return ReadResult(checkpoint, Source.UPSTREAM)
-            # a write has overtaken this read
-            if not fresh and (hit := self._cache.get(key, max_age)) is not None:
-                return ReadResult(hit[0], Source.CACHE, hit[1])
-            with self._writing(state, deadline):  # no write can overtake the next one
-                checkpoint = self._store.read(key, deadline)
-                self._learn(key, state, state.generation, checkpoint)
-                return ReadResult(checkpoint, Source.UPSTREAM)
+    def __post_init__(self) -> None:
+        self.cache = CheckpointCache(self.max_entries)
+        self._core = Core(self.settings, self.cache, self.clock)
+        self._workers = ThreadPoolExecutor(self.concurrency, thread_name_prefix="upstream")
 
-    def commit(self, commit: Commit, *, deadline: float) -> Checkpoint:
-        """Write through to DIS; returns the checkpoint that now stands.
+    # one checkpoint
 
-        Raises :class:`CheckpointRegression` for a number below the one that DIS has, unless a rewind is allowed.
-        ``deadline`` bounds the waiting before the write; a write that was sent is followed to its end.
+    def get(self, key: CheckpointKey, wish: ReadWish = CACHED, *, deadline: float) -> ReadResult:
+        """The checkpoint of ``key``. Raises :class:`GatewayError`."""
+        return _expected(self.get_many([key], wish, deadline=deadline)[0], ReadResult)
+
+    def commit(self, commit: Commit, *, deadline: float) -> CommitResult:
+        """Write through to DIS. Raises :class:`GatewayError`.
+
+        :class:`~gateway.errors.CheckpointRegression` for a number below the one that DIS has, unless a rewind is
+        allowed. ``deadline`` bounds the caller's wait; a write that was sent is followed to its end.
         """
-        with self._keys.using(commit.key) as state, self._writing(state, deadline):
-            self._refuse_regress(commit, state, deadline)
-            with self._outcome(commit.key, state):
-                self._store.commit(commit)
-                self._cache_written(commit.key, state, commit.checkpoint)
-            return commit.checkpoint
+        return _expected(self.commit_many([commit], deadline=deadline)[0], CommitResult)
 
     def delete(self, key: CheckpointKey, *, deadline: float) -> None:
-        """Delete one partition's checkpoint from DIS."""
-        with self._keys.using(key) as state, self._writing(state, deadline), self._outcome(key, state):
-            self._store.delete(key)
-            self._cache_written(key, state, None)
+        """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
+        waiting = Waiting(1)
+        call = _Delete(key, deadline, answer=waiting.answer)
+        with self._lock:
+            effects = self._core.delete(call)
+        self._perform(effects)
+        _expected(self._results(waiting, [call], deadline)[0], Deleted)
 
-    def _refuse_regress(self, commit: Commit, state: KeyState, deadline: float) -> None:
-        if commit.allow_rewind:
+    # many
+
+    def get_many(self, keys: Sequence[CheckpointKey], wish: ReadWish, *, deadline: float) -> Sequence[Result]:
+        """The checkpoints of many keys, in order; an error stands in its own place."""
+        waiting = Waiting(len(keys))
+        calls = [
+            _Read(key, deadline, wish.fresh, wish.max_age, wish.allow_stale, waiting.answer, place)
+            for place, key in enumerate(keys)
+        ]
+        effects: list[Effect] = []
+        with self._lock:
+            for call in calls:
+                effects += self._core.read(call)
+        self._perform(effects)
+        return self._results(waiting, calls, deadline)
+
+    def commit_many(self, commits: Sequence[Commit], *, deadline: float) -> Sequence[Result]:
+        """Write many checkpoints through to DIS, side by side, those of one key in order; an error in its place."""
+        waiting = Waiting(len(commits))
+        calls = [_Commit(commit.key, deadline, commit, waiting.answer, place) for place, commit in enumerate(commits)]
+        effects: list[Effect] = []
+        with self._lock:
+            for call in calls:
+                effects += self._core.commit(call)
+        self._perform(effects)
+        return self._results(waiting, calls, deadline)
+
+    def submit(self, commit: Commit, answer: Callable[[Result], None], *, deadline: float) -> Callable[[], None]:
+        """Commit without waiting: ``answer`` gets the outcome once, from any thread, and must not block.
+
+        Returns a function that gives up the wait.
+        """
+        call = _Commit(commit.key, deadline, commit, lambda place, result: answer(result))
+        with self._lock:
+            effects = self._core.commit(call)
+        self._perform(effects)
+        return lambda: self._leave([call])
+
+    # a stream's partitions
+
+    def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
+        """Where an app stands in the partitions of a stream, from DIS. Raises :class:`GatewayError`.
+
+        What it shows to be outdated is dropped from the cache.
+        """
+        with self._lock:
+            order = self._core.next_order()
+        page = self.store.partitions(stream, app, after, limit)
+        with self._lock:
+            effects = self._core.listed(order, [(one.key, one.number) for one in page.partitions])
+        self._perform(effects)
+        return page
+
+    # changes
+
+    def watch(self, keys: Sequence[CheckpointKey], wake: Callable[[], None]) -> Watch:
+        """Follow some keys; ``wake`` is called, from any thread, when :meth:`Watch.take` has something to give."""
+        return self._watches.add(keys, wake)
+
+    def present(self, watch: Watch, keys: Sequence[CheckpointKey], *, deadline: float) -> None:
+        """Tell a watch the present values of some keys. Raises the first :class:`GatewayError`."""
+        for key, result in zip(keys, self.get_many(keys, CACHED, deadline=deadline), strict=True):
+            found = _expected(result, ReadResult)
+            watch.changed(key, found.checkpoint, found.order)
+
+    def unwatch(self, watch: Watch) -> None:
+        """Follow them no longer."""
+        self._watches.remove(watch)
+
+    # inside
+
+    def close(self) -> None:
+        """Follow what was sent to its end, then stop."""
+        self._workers.shutdown(wait=True)
+
+    def depth(self) -> int:
+        """How many writes wait in lanes."""
+        with self._lock:
+            return self._core.waiting
+
+    def cached(self) -> int:
+        """How many keys something is known of."""
+        with self._lock:
+            return len(self.cache)
+
+    def _refresh_watched(self, key: CheckpointKey) -> None:
+        if not self._watches.watched(key):
             return
-        number = commit.checkpoint.sequence_number
-        known = self._cache.last_known_number(commit.key)
-        if known is None or number >= known:
-            return
-        standing = self._store.read(commit.key, deadline)  # what is known may be outdated: DIS decides
-        self._learn(commit.key, state, state.generation, standing)
-        if standing is not None and number < standing.sequence_number:
-            raise CheckpointRegression(str(number), str(standing.sequence_number))
+        with self._lock:
+            effects = self._core.read(_Read(key, float("inf"), True))
+        self._perform(effects)
 
-    def _learn(self, key: CheckpointKey, state: KeyState, generation: int, checkpoint: Checkpoint | None) -> bool:
-        """Take over what DIS said, unless a write has moved the generation since the read began."""
-        with self._guard:
-            if state.generation != generation:
-                return False
-            self._keep(key, checkpoint)
-            return True
+    def _results(self, waiting: Waiting, calls: Sequence[Call], deadline: float) -> Sequence[Result]:
+        if calls and not waiting.wait(deadline - self.clock()):
+            self._leave(calls)
+            waiting.wait(threading.TIMEOUT_MAX)  # leaving has answered them all
+        return [result for result in waiting.results if result is not None]
 
-    def _cache_written(self, key: CheckpointKey, state: KeyState, checkpoint: Checkpoint | None) -> None:
-        with self._guard:
-            state.generation += 1
-            self._keep(key, checkpoint)
+    def _leave(self, calls: Sequence[Call]) -> None:
+        effects: list[Effect] = []
+        with self._lock:
+            for call in calls:
+                effects += self._core.left(call)
+        self._perform(effects)
 
-    def _keep(self, key: CheckpointKey, checkpoint: Checkpoint | None) -> None:
-        if checkpoint is None:
-            self._cache.forget(key)
-        else:
-            self._cache.put(checkpoint)
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        """Carry out what the core decided. Jobs go first: an answer may take a while to be taken."""
+        for effect in effects:
+            if isinstance(effect, Start):
+                self._workers.submit(self._run, effect.job)
+        for effect in effects:
+            if isinstance(effect, Answer):
+                effect.call.answered(effect.result)
+            elif isinstance(effect, Changed):
+                self._watches.changed(effect.key, effect.checkpoint, effect.order)
+            elif isinstance(effect, Outdated):
+                self._refresh_watched(effect.key)
+            elif isinstance(effect, Note):
+                self._noted(effect)
 
-    @contextmanager
-    def _outcome(self, key: CheckpointKey, state: KeyState) -> Iterator[None]:
-        """Around a write: where DIS said no, what is cached still stands; after any other failure it is in doubt."""
+    def _run(self, job: Job) -> None:
+        outcome = self._outcome(job)
+        with self._lock:
+            effects = self._core.finished(job, outcome)
+        self._perform(effects)
+
+    def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
-            yield
-        except BaseException as error:
-            if _leaves_doubt(error):
-                with self._guard:
-                    state.generation += 1
-                    self._cache.doubt(key)
-            raise
+            if isinstance(job, ReadJob):
+                return self.store.read(job.key)
+            if job.commit is not None:
+                self.store.commit(job.commit)
+            else:
+                self.store.delete(job.key)
+        except GatewayError as error:
+            return error
+        except Exception:
+            log.exception("upstream_call_failed_unexpectedly", key=str(job.key))
+            return _unexpected(job)
+        return None
 
-    @contextmanager
-    def _writing(self, state: KeyState, deadline: float) -> Iterator[None]:
-        if not state.write_lock.acquire(timeout=max(0.0, min(deadline - self._clock(), threading.TIMEOUT_MAX))):
-            raise DeadlineTooShort("other writes of this checkpoint took all the time; nothing was sent")
-        try:
-            if self._clock() >= deadline:
-                raise DeadlineTooShort("no time was left; nothing was sent")
-            yield
-        finally:
-            state.write_lock.release()
-
-
-def _leaves_doubt(error: BaseException) -> bool:
-    if not isinstance(error, GatewayError):
-        return True
-    return isinstance(error, OutcomeUnknown) or error.reason in _OTHERS_WRITE
+    def _noted(self, note: Note) -> None:
+        self.count(note.event, note.count)
+        name = _LOGGED.get(note.event)
+        if name:
+            log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after))
 
 
-_OTHERS_WRITE = frozenset({"CONSUMER_FENCED", "CONSUMER_GROUP_REBALANCING"})
-"""Reasons that say that another consumer has, or soon will have, taken over: what is cached is no longer the newest."""
+def _expected(result: Result, kind: type[ResultT]) -> ResultT:
+    if isinstance(result, GatewayError):
+        raise result
+    if not isinstance(result, kind):
+        raise TypeError(f"{result!r} is no {kind.__name__}")
+    return result
+
+
+def _unexpected(job: Job) -> GatewayError:
+    if isinstance(job, ReadJob):
+        return GatewayError("the gateway failed unexpectedly; its log has more")
+    kind: type[OutcomeUnknown] = CommitOutcomeUnknown if job.commit is not None else DeleteOutcomeUnknown
+    return kind("the gateway failed unexpectedly while it wrote; its log has more")

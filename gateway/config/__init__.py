@@ -14,6 +14,7 @@ from gateway.config.load import (
 )
 from gateway.config.model import (
     CacheConfig,
+    CommitsConfig,
     Config,
     CredentialsConfig,
     Key,
@@ -31,6 +32,7 @@ __all__ = [
     "FLAGS",
     "TARGET_VARIABLE",
     "CacheConfig",
+    "CommitsConfig",
     "Config",
     "CredentialsConfig",
     "Described",

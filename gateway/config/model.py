@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta
 
+from gateway.checkpoints.core import RegressPolicy
 from gateway.dis.signing import SigningDialect
 from gateway.model import APP_NAME_MAX, APP_NAME_MAX_EVER
 
@@ -102,6 +103,33 @@ class CacheConfig(Section, frozen=True, kw_only=True):
         float, Meta(ge=0, le=86_400, description="how long a checkpoint is served without asking DIS; 0 turns it off")
     ] = 2.0
     max_entries: Annotated[int, Meta(ge=1, le=100_000_000, description="most checkpoints that are kept")] = 100_000
+    absent_ttl_seconds: Annotated[
+        float, Meta(ge=0, le=1, description="how long `no checkpoint` is served without asking DIS; 0 turns it off")
+    ] = 0.0
+    stale_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="how old a checkpoint may be that is served while DIS cannot be asked, to callers that allow "
+            "it; 0 turns it off",
+        ),
+    ] = 0.0
+
+
+class CommitsConfig(Section, frozen=True, kw_only=True):
+    """The lanes of commits: one write of a key is under way at a time, the rest waits and folds into the next."""
+
+    regress: Annotated[
+        RegressPolicy,
+        Meta(description="what becomes of a commit below the number that DIS has, without `allow_rewind`"),
+    ] = RegressPolicy.REJECT
+    max_queue: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="commits of one key that may wait, beyond which they are refused")
+    ] = 1000
+    max_waiting: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="commits that may wait in all lanes together")
+    ] = 20_000
 
 
 class ServerConfig(Section, frozen=True, kw_only=True):
@@ -121,6 +149,12 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     max_concurrent_calls: Annotated[
         int, Meta(ge=1, le=1_000_000, description="calls under way, beyond which new ones are refused")
     ] = 1000
+    max_streams: Annotated[
+        int, Meta(ge=1, le=10_000, description="open streams (`StreamCommits`, `WatchCheckpoints`)")
+    ] = 64
+    admin_service: Annotated[
+        bool, Meta(description="serve `CheckpointAdminService`, which deletes all checkpoints of an app")
+    ] = False
     max_message_bytes: Annotated[int, Meta(ge=1024, le=1 << 29, description="a request that is larger is refused")] = (
         1 << 20
     )
@@ -150,6 +184,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     upstream: UpstreamConfig = UpstreamConfig()
     credentials: CredentialsConfig = CredentialsConfig()
     cache: CacheConfig = CacheConfig()
+    commits: CommitsConfig = CommitsConfig()
     server: ServerConfig = ServerConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()

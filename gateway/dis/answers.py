@@ -7,7 +7,7 @@ import msgspec
 from gateway.dis.error_table import ERRORS_BY_CODE, NOT_COMMITTED_YET, ErrorRow, Retry
 from gateway.dis.transport import HttpAnswer
 from gateway.errors import InvalidField, InvalidUpstreamAnswer, Status, UpstreamError
-from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
+from gateway.model import Checkpoint, CheckpointKey, PartitionPage, PartitionState, SequenceNumber
 
 NO_CHECKPOINT = "-1"
 DEFAULT_RETRY_AFTER = 1.0
@@ -33,6 +33,21 @@ class _CheckpointBody(msgspec.Struct):
     other_metadata: str | None = msgspec.field(name="metaData", default=None)
 
 
+class _PartitionBody(msgspec.Struct):
+    partition_id: str | int
+    sequence_number: str | int
+    earliest_offset: int | str = 0
+    latest_offset: int | str = 0
+    status: str = ""
+
+
+class _StateBody(msgspec.Struct):
+    """The consumer state; identifiers and numbers come as strings or as bare numbers."""
+
+    partition_consuming_states: list[_PartitionBody]
+    has_more: bool = False
+
+
 class _ErrorBody(msgspec.Struct):
     """Both shapes in use: ``errorCode``/``message`` of DIS, ``error_code``/``error_msg`` of the API gateway."""
 
@@ -44,6 +59,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 _checkpoint_decoder = msgspec.json.Decoder(_CheckpointBody)
+_state_decoder = msgspec.json.Decoder(_StateBody)
 _error_decoder = msgspec.json.Decoder(_ErrorBody)
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -68,6 +84,28 @@ def checkpoint_from(answer: HttpAnswer, key: CheckpointKey) -> Checkpoint | None
         raise _invalid(answer, "is not the JSON of a checkpoint") from error
     except InvalidField as error:
         raise _invalid(answer, f"has a wrong value: {error.message}") from error
+
+
+def partitions_from(answer: HttpAnswer, stream: str, app: str) -> PartitionPage:
+    """The partitions in a successful answer to the consumer state call. Raises :class:`InvalidUpstreamAnswer`."""
+    try:
+        body = _state_decoder.decode(answer.body)
+        return PartitionPage([_partition(one, stream, app) for one in body.partition_consuming_states], body.has_more)
+    except _MALFORMED as error:
+        raise _invalid(answer, "is not the JSON of a consumer state") from error
+    except (InvalidField, ValueError) as error:
+        raise _invalid(answer, f"has a wrong value: {error}") from error
+
+
+def _partition(body: _PartitionBody, stream: str, app: str) -> PartitionState:
+    number = str(body.sequence_number)
+    return PartitionState(
+        CheckpointKey(stream, app, str(body.partition_id)),
+        None if number == NO_CHECKPOINT else SequenceNumber.parse(number),
+        int(body.earliest_offset),
+        int(body.latest_offset),
+        body.status,
+    )
 
 
 def _invalid(answer: HttpAnswer, problem: str) -> InvalidUpstreamAnswer:

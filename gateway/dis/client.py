@@ -24,7 +24,7 @@ from gateway.errors import (
     OutcomeUnknown,
     UpstreamUnavailable,
 )
-from gateway.model import Checkpoint, CheckpointKey, Commit
+from gateway.model import LAST_READ, Checkpoint, CheckpointKey, Commit, PartitionPage
 
 _JSON = "application/json"
 
@@ -116,20 +116,15 @@ class DisClient:
         self._credentials = credentials
         self._transport = transport
         self._signer = RequestSigner(endpoint, now)
-        self._path = f"/v2/{endpoint.project_id}/checkpoints"
+        self._project = f"/v2/{endpoint.project_id}"
+        self._path = f"{self._project}/checkpoints"
 
-    def read(self, key: CheckpointKey, deadline: float) -> Checkpoint | None:
+    def read(self, key: CheckpointKey) -> Checkpoint | None:
         """The checkpoint that DIS has, or None where it says that there is none.
 
-        ``deadline`` is on the monotonic clock, in seconds. Raises :class:`UpstreamError`,
-        :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
+        Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
         """
-        try:
-            answer, hidden = self._send("GET", _query(key), b"", deadline)
-        except AnswerTooLarge as error:
-            raise InvalidUpstreamAnswer(str(error), metadata={"http_status": str(error.status)}) from error
-        except TransportError as error:
-            raise _unavailable(error) from error
+        answer, hidden = self._get(self._path, _query(key))
         if answers.is_success(answer):
             return answers.checkpoint_from(answer, key)
         if answers.says_not_committed_yet(answer):
@@ -150,9 +145,30 @@ class DisClient:
         """
         self._write("DELETE", _query(key), b"", DeleteOutcomeUnknown)
 
+    def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
+        """Where an app stands in the partitions of a stream: at most ``limit`` of them, after the one named ``after``.
+
+        Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
+        """
+        query = [("checkpoint_type", LAST_READ), ("limit", str(limit))]
+        if after:
+            query.append(("start_partition_id", after))
+        answer, hidden = self._get(f"{self._project}/apps/{app}/streams/{stream}", query)
+        if answers.is_success(answer):
+            return answers.partitions_from(answer, stream, app)
+        raise answers.error_from(answer, hidden)
+
+    def _get(self, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
+        try:
+            return self._send("GET", path, query, b"")
+        except AnswerTooLarge as error:
+            raise InvalidUpstreamAnswer(str(error), metadata={"http_status": str(error.status)}) from error
+        except TransportError as error:
+            raise _unavailable(error) from error
+
     def _write(self, method: str, query: list[tuple[str, str]], body: bytes, unknown: type[OutcomeUnknown]) -> None:
         try:
-            answer, hidden = self._send(method, query, body, deadline=math.inf)
+            answer, hidden = self._send(method, self._path, query, body)
         except TransportError as error:
             if error.status is not None and 200 <= error.status < 300:
                 return  # DIS has said yes; what its answer's body lacks changes nothing
@@ -167,11 +183,11 @@ class DisClient:
         raise failure
 
     def _send(
-        self, method: str, query: list[tuple[str, str]], body: bytes, deadline: float
+        self, method: str, path: str, query: list[tuple[str, str]], body: bytes
     ) -> tuple[HttpAnswer, tuple[str, ...]]:
         credentials = self._credentials.snapshot()
-        request = self._signer.sign(credentials, method, self._path, query, body)
-        return self._transport.send(request, deadline), credentials.secrets
+        request = self._signer.sign(credentials, method, path, query, body)
+        return self._transport.send(request, deadline=math.inf), credentials.secrets
 
 
 def _query(key: CheckpointKey) -> list[tuple[str, str]]:

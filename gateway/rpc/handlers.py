@@ -32,20 +32,21 @@ def unary(
 
     def call(data: bytes, context: grpc.ServicerContext) -> Message:
         try:
-            request = _parsed(data, kind, max_message)
+            request = parsed(data, kind, max_message)
             return method(request, clock() + _time_left(context))
         except GatewayError as error:
-            _abort(context, error)
+            abort(context, error)
         except Exception:
             log.exception("call_failed_unexpectedly", method=kind.DESCRIPTOR.name)
-            _abort(context, GatewayError("the gateway failed unexpectedly; its log has more"))
+            abort(context, GatewayError("the gateway failed unexpectedly; its log has more"))
 
     return grpc.unary_unary_rpc_method_handler(
         call, request_deserializer=None, response_serializer=lambda message: message.SerializeToString()
     )
 
 
-def _abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:
+def abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:
+    """End a call with an error and its details."""
     context.abort_with_status(rpc_status(error))
     raise AssertionError("abort_with_status raises")
 
@@ -55,7 +56,8 @@ def _time_left(context: grpc.ServicerContext) -> float:
     return DEFAULT_TIMEOUT if left is None or math.isinf(left) else left
 
 
-def _parsed(data: bytes, kind: type[Request], max_message: int) -> Request:
+def parsed(data: bytes, kind: type[Request], max_message: int) -> Request:
+    """A message from its bytes. Raises :class:`MessageTooLarge` or :class:`InvalidField`."""
     if len(data) > max_message:
         raise MessageTooLarge(f"the request has {len(data)} bytes; at most {max_message} are taken")
     try:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import ReadResult, Source
+from gateway.checkpoints.service import ReadWish
+from gateway.checkpoints.work import CommitResult, ReadResult, Source
 from gateway.errors import InvalidField
 from gateway.model import (
     APP_NAME_MAX,
     LAST_READ,
+    STREAM_NAME_MAX,
     Checkpoint,
     CheckpointKey,
     Commit,
     Membership,
+    PartitionState,
     SequenceNumber,
+    canonical_partition,
     check_name,
 )
 from gateway.rpc.status import duration
@@ -20,10 +24,17 @@ from gateway.rpc.status import duration
 _SOURCES = {
     Source.CACHE: pb.CHECKPOINT_SOURCE_CACHE,
     Source.UPSTREAM: pb.CHECKPOINT_SOURCE_UPSTREAM,
+    Source.STALE: pb.CHECKPOINT_SOURCE_STALE,
 }
 
 
+BATCH_MAX = 1000
+PAGE_SIZE = 100
+PAGE_SIZE_MAX = 1000
+
 KeyedRequest = pb.GetCheckpointRequest | pb.CommitCheckpointRequest | pb.DeleteCheckpointRequest
+AppRequest = pb.ListCheckpointsRequest | pb.DeleteAppCheckpointsRequest
+ReadRequest = pb.GetCheckpointRequest | pb.BatchGetCheckpointsRequest
 
 
 class MessageReader:
@@ -36,12 +47,15 @@ class MessageReader:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
         if not message.HasField("key"):
             raise InvalidField("key", "is mandatory")
-        key = message.key
+        return self.bare_key(message.key, "key")
+
+    def bare_key(self, key: pb.CheckpointKey, field: str) -> CheckpointKey:
+        """A key that stands in ``field``. Raises :class:`InvalidField`."""
         try:
             check_name("app_name", key.app_name, self._app_name_max)
             return CheckpointKey(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type or LAST_READ)
         except InvalidField as error:
-            raise error.under("key") from None
+            raise error.under(field) from None
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
@@ -51,17 +65,41 @@ class MessageReader:
             membership=Membership(message.client_id, message.generation_id),
         )
 
+    def app(self, message: AppRequest) -> tuple[str, str]:
+        """Stream and app of a request. Raises :class:`InvalidField`."""
+        return (
+            check_name("stream_name", message.stream_name, STREAM_NAME_MAX),
+            check_name("app_name", message.app_name, self._app_name_max),
+        )
 
-def wants_fresh(message: pb.GetCheckpointRequest) -> bool:
-    """Whether the read mode passes the cache by. Raises :class:`InvalidField` for a mode that is not known."""
+
+def read_wish(message: ReadRequest) -> ReadWish:
+    """How the caller wants to read. Raises :class:`InvalidField`."""
+    return ReadWish(_wants_fresh(message), _max_age(message), message.allow_stale)
+
+
+def check_count(field: str, count: int) -> None:
+    """Raises :class:`InvalidField` where a batch is empty or too large."""
+    if not 1 <= count <= BATCH_MAX:
+        raise InvalidField(field, f"has {count} elements; 1 to {BATCH_MAX} are taken")
+
+
+def page(message: pb.ListCheckpointsRequest) -> tuple[str, int]:
+    """The partition after which a page begins (empty: the first), and its size. Raises :class:`InvalidField`."""
+    if not 0 <= message.page_size <= PAGE_SIZE_MAX:
+        raise InvalidField("page_size", f"must be 1 to {PAGE_SIZE_MAX}, or unset")
+    after = message.page_token and canonical_partition(message.page_token, "page_token")
+    return after, message.page_size or PAGE_SIZE
+
+
+def _wants_fresh(message: ReadRequest) -> bool:
     mode = message.read_mode
     if mode not in (pb.READ_MODE_UNSPECIFIED, pb.READ_MODE_CACHED, pb.READ_MODE_FRESH):
         raise InvalidField("read_mode", f"has the unknown value {mode}")
     return mode == pb.READ_MODE_FRESH
 
 
-def max_age(message: pb.GetCheckpointRequest) -> float | None:
-    """``max_age`` in seconds; None where it is unset. Raises :class:`InvalidField` for a negative or broken one."""
+def _max_age(message: ReadRequest) -> float | None:
     if not message.HasField("max_age"):
         return None
     age = message.max_age
@@ -98,4 +136,34 @@ def read_response(result: ReadResult) -> pb.GetCheckpointResponse:
     )
     if result.checkpoint is not None:
         response.checkpoint.CopyFrom(checkpoint_message(result.checkpoint))
+    return response
+
+
+def commit_response(result: CommitResult) -> pb.CommitCheckpointResponse:
+    """The answer to a commit."""
+    return pb.CommitCheckpointResponse(
+        result=pb.COMMIT_RESULT_SUPERSEDED if result.superseded else pb.COMMIT_RESULT_COMMITTED,
+        effective=checkpoint_message(result.effective),
+    )
+
+
+def partition_message(state: PartitionState) -> pb.PartitionState:
+    """A partition as a list has it."""
+    return pb.PartitionState(
+        checkpoint=pb.Checkpoint(
+            key=key_message(state.key), sequence_number="" if state.number is None else str(state.number)
+        ),
+        found=state.number is not None,
+        earliest_sequence_number=str(state.earliest),
+        latest_sequence_number=str(state.latest),
+        lag=state.lag,
+        status=state.status,
+    )
+
+
+def watch_response(key: CheckpointKey, checkpoint: Checkpoint | None) -> pb.WatchCheckpointsResponse:
+    """A value of a key that is followed."""
+    response = pb.WatchCheckpointsResponse(key=key_message(key), found=checkpoint is not None)
+    if checkpoint is not None:
+        response.checkpoint.CopyFrom(checkpoint_message(checkpoint))
     return response

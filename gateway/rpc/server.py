@@ -11,13 +11,14 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.errors import ListenError
+from gateway.rpc.handlers import MethodTable, unary
 from gateway.rpc.listeners import Bound, bind
 from gateway.rpc.messages import MessageReader
-from gateway.rpc.servicer import SERVICE_NAME, CheckpointServicer
-
-_SERVICES = (SERVICE_NAME, health.SERVICE_NAME)
+from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
+from gateway.rpc.streams import StreamServicer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class ServerSettings:
     listen: Sequence[str]
     workers: int = 8
     max_concurrent_calls: int = 1000
+    max_streams: int = 64
+    admin_service: bool = False
     max_message: int = 1024 * 1024
     app_name_max: int = 50
     grace: float = 25.0
@@ -50,11 +53,16 @@ class GatewayServer:
                 ("grpc.max_receive_message_length", 4 * settings.max_message),
             ),
         )
-        servicer = CheckpointServicer(service, MessageReader(settings.app_name_max))
-        self._server.add_generic_rpc_handlers((servicer.handlers(settings.max_message, clock),))
+        reader = MessageReader(settings.app_name_max)
+        self._streams = StreamServicer(service, reader, settings.max_streams, settings.max_message, clock)
+        self._services = [SERVICE_NAME, health.SERVICE_NAME]
+        self._server.add_generic_rpc_handlers((self._checkpoint_handlers(service, reader, clock),))
+        if settings.admin_service:
+            self._services.append(ADMIN_SERVICE_NAME)
+            self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
         self._health = health.HealthServicer(experimental_non_blocking=True)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((*_SERVICES, reflection.SERVICE_NAME), self._server)
+        reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
         self.bound: tuple[Bound, ...] = ()
 
     def start(self) -> None:
@@ -65,7 +73,7 @@ class GatewayServer:
             self.stop(0)
             raise
         self._server.start()
-        for name in ("", *_SERVICES):
+        for name in ("", *self._services):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace: float | None = None) -> None:
@@ -74,5 +82,31 @@ class GatewayServer:
         A call that has not ended by then is cut off for its caller, but its write to DIS goes on to its end.
         """
         self._health.enter_graceful_shutdown()
+        self._streams.drain()
         self._server.stop(self._settings.grace if grace is None else grace).wait()
         self._pool.shutdown(wait=True)
+        self._streams.close()
+
+    def _checkpoint_handlers(
+        self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
+    ) -> grpc.GenericRpcHandler:
+        servicer, size = CheckpointServicer(service, reader), self._settings.max_message
+        methods: MethodTable = {
+            "GetCheckpoint": unary(servicer.get, pb.GetCheckpointRequest, size, clock),
+            "CommitCheckpoint": unary(servicer.commit, pb.CommitCheckpointRequest, size, clock),
+            "DeleteCheckpoint": unary(servicer.delete, pb.DeleteCheckpointRequest, size, clock),
+            "ListCheckpoints": unary(servicer.list, pb.ListCheckpointsRequest, size, clock),
+            "BatchGetCheckpoints": unary(servicer.batch_get, pb.BatchGetCheckpointsRequest, size, clock),
+            "BatchCommitCheckpoints": unary(servicer.batch_commit, pb.BatchCommitCheckpointsRequest, size, clock),
+            **self._streams.handlers(),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+
+    def _admin_handlers(
+        self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
+    ) -> grpc.GenericRpcHandler:
+        servicer, size = CheckpointAdminServicer(service, reader), self._settings.max_message
+        methods: MethodTable = {
+            "DeleteAppCheckpoints": unary(servicer.delete_app, pb.DeleteAppCheckpointsRequest, size, clock)
+        }
+        return grpc.method_handlers_generic_handler(ADMIN_SERVICE_NAME, methods)

@@ -1,25 +1,24 @@
-"""``disgateway.v1.CheckpointService``: takes a request apart, asks the service, puts the answer together."""
+"""The unary methods: take a request apart, ask the service, put the answer together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import grpc
+from collections.abc import Sequence
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.work import CommitResult, ReadResult, Result
+from gateway.errors import GatewayError, InvalidField
+from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
-from gateway.rpc.handlers import MethodTable, unary
 from gateway.rpc.messages import MessageReader
+from gateway.rpc.status import status_of
 
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["CheckpointService"].full_name
+SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["CheckpointService"].full_name
+ADMIN_SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["CheckpointAdminService"].full_name
 
 
 class CheckpointServicer:
-    """The methods of the service; each takes a request and its deadline, and returns the response or raises.
-
-    Deadlines are on ``clock``, in seconds.
-    """
+    """Each method takes a request and its deadline, in seconds on the service's clock, and returns or raises."""
 
     def __init__(self, service: CheckpointService, reader: MessageReader) -> None:
         self._service = service
@@ -28,26 +27,94 @@ class CheckpointServicer:
     def get(self, request: pb.GetCheckpointRequest, deadline: float) -> pb.GetCheckpointResponse:
         """``GetCheckpoint``."""
         key = self._reader.key(request)
-        fresh, max_age = messages.wants_fresh(request), messages.max_age(request)
-        return messages.read_response(self._service.get(key, fresh=fresh, max_age=max_age, deadline=deadline))
+        return messages.read_response(self._service.get(key, messages.read_wish(request), deadline=deadline))
 
     def commit(self, request: pb.CommitCheckpointRequest, deadline: float) -> pb.CommitCheckpointResponse:
         """``CommitCheckpoint``."""
-        effective = self._service.commit(self._reader.commit(request), deadline=deadline)
-        return pb.CommitCheckpointResponse(
-            result=pb.COMMIT_RESULT_COMMITTED, effective=messages.checkpoint_message(effective)
-        )
+        return messages.commit_response(self._service.commit(self._reader.commit(request), deadline=deadline))
 
     def delete(self, request: pb.DeleteCheckpointRequest, deadline: float) -> pb.DeleteCheckpointResponse:
         """``DeleteCheckpoint``."""
         self._service.delete(self._reader.key(request), deadline=deadline)
         return pb.DeleteCheckpointResponse()
 
-    def handlers(self, max_message: int, clock: Callable[[], float]) -> grpc.GenericRpcHandler:
-        """What ``grpc.Server`` takes. ``max_message`` is the size of the largest request taken, in bytes."""
-        methods: MethodTable = {
-            "GetCheckpoint": unary(self.get, pb.GetCheckpointRequest, max_message, clock),
-            "CommitCheckpoint": unary(self.commit, pb.CommitCheckpointRequest, max_message, clock),
-            "DeleteCheckpoint": unary(self.delete, pb.DeleteCheckpointRequest, max_message, clock),
-        }
-        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+    def list(self, request: pb.ListCheckpointsRequest, deadline: float) -> pb.ListCheckpointsResponse:
+        """``ListCheckpoints``."""
+        stream, app = self._reader.app(request)
+        after, size = messages.page(request)
+        page = self._service.partitions(stream, app, after, size)
+        return pb.ListCheckpointsResponse(
+            partitions=[messages.partition_message(one) for one in page.partitions],
+            next_page_token=page.partitions[-1].key.partition_id if page.more and page.partitions else "",
+        )
+
+    def batch_get(self, request: pb.BatchGetCheckpointsRequest, deadline: float) -> pb.BatchGetCheckpointsResponse:
+        """``BatchGetCheckpoints``."""
+        messages.check_count("keys", len(request.keys))
+        wish = messages.read_wish(request)
+        read: list[CheckpointKey | InvalidField] = []
+        for place, key in enumerate(request.keys):
+            try:
+                read.append(self._reader.bare_key(key, f"keys[{place}]"))
+            except InvalidField as error:
+                read.append(error)
+        right = [one for one in read if isinstance(one, CheckpointKey)]
+        results = iter(self._service.get_many(right, wish, deadline=deadline))
+        response = pb.BatchGetCheckpointsResponse()
+        for one in read:
+            result = one if isinstance(one, InvalidField) else next(results)
+            if isinstance(result, ReadResult):
+                response.results.add().response.CopyFrom(messages.read_response(result))
+            else:
+                response.results.add().status.CopyFrom(status_of(_error(result)))
+        return response
+
+    def batch_commit(
+        self, request: pb.BatchCommitCheckpointsRequest, deadline: float
+    ) -> pb.BatchCommitCheckpointsResponse:
+        """``BatchCommitCheckpoints``."""
+        messages.check_count("commits", len(request.commits))
+        read: list[Commit | InvalidField] = []
+        for place, commit in enumerate(request.commits):
+            try:
+                read.append(self._reader.commit(commit))
+            except InvalidField as error:
+                read.append(error.under(f"commits[{place}]"))
+        right = [one for one in read if isinstance(one, Commit)]
+        results = iter(self._service.commit_many(right, deadline=deadline))
+        response = pb.BatchCommitCheckpointsResponse()
+        for one in read:
+            result = one if isinstance(one, InvalidField) else next(results)
+            if isinstance(result, CommitResult):
+                response.results.add().response.CopyFrom(messages.commit_response(result))
+            else:
+                response.results.add().status.CopyFrom(status_of(_error(result)))
+        return response
+
+
+class CheckpointAdminServicer:
+    """What works on many checkpoints at once."""
+
+    def __init__(self, service: CheckpointService, reader: MessageReader) -> None:
+        self._service = service
+        self._reader = reader
+
+    def delete_app(self, request: pb.DeleteAppCheckpointsRequest, deadline: float) -> pb.DeleteAppCheckpointsResponse:
+        """``DeleteAppCheckpoints``: each partition through its own lane, so that the cache stays true."""
+        stream, app = self._reader.app(request)
+        after, more, deleted = "", True, 0
+        while more:
+            page = self._service.partitions(stream, app, after, messages.PAGE_SIZE_MAX)
+            keys: Sequence[CheckpointKey] = [one.key for one in page.partitions if one.number is not None]
+            for key in keys:
+                self._service.delete(key, deadline=deadline)
+                deleted += 1
+            more = page.more and bool(page.partitions)
+            after = page.partitions[-1].key.partition_id if page.partitions else ""
+        return pb.DeleteAppCheckpointsResponse(deleted_partitions=deleted)
+
+
+def _error(result: Result) -> GatewayError:
+    if isinstance(result, GatewayError):
+        return result
+    raise TypeError(f"{result!r} is no answer to this")

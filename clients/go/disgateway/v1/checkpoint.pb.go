@@ -14,6 +14,7 @@
 package disgatewayv1
 
 import (
+	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -346,7 +347,10 @@ type GetCheckpointRequest struct {
 	// With READ_MODE_CACHED: the oldest cached value that is good enough for this call, counted from when DIS confirmed
 	// it. Unset means the cache's own lifetime, which is also the upper bound; 0 is the same as READ_MODE_FRESH. A
 	// negative duration is INVALID_ARGUMENT.
-	MaxAge        *durationpb.Duration `protobuf:"bytes,3,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	MaxAge *durationpb.Duration `protobuf:"bytes,3,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// With READ_MODE_CACHED, and where the gateway is configured to keep outdated values: take one if DIS cannot be asked.
+	// It comes with CHECKPOINT_SOURCE_STALE and its age. Never after a commit whose outcome is not known.
+	AllowStale    bool `protobuf:"varint,4,opt,name=allow_stale,json=allowStale,proto3" json:"allow_stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -400,6 +404,13 @@ func (x *GetCheckpointRequest) GetMaxAge() *durationpb.Duration {
 		return x.MaxAge
 	}
 	return nil
+}
+
+func (x *GetCheckpointRequest) GetAllowStale() bool {
+	if x != nil {
+		return x.AllowStale
+	}
+	return false
 }
 
 type GetCheckpointResponse struct {
@@ -706,11 +717,963 @@ func (*DeleteCheckpointResponse) Descriptor() ([]byte, []int) {
 	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{7}
 }
 
+type ListCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the DIS stream. Mandatory, as in CheckpointKey.
+	StreamName string `protobuf:"bytes,1,opt,name=stream_name,json=streamName,proto3" json:"stream_name,omitempty"`
+	// Name of the consuming DIS app. Mandatory, as in CheckpointKey.
+	AppName string `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	// Most partitions in one answer: 1 to 1,000. Unset means 100.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the answer before; empty for the first page.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsRequest) Reset() {
+	*x = ListCheckpointsRequest{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsRequest) ProtoMessage() {}
+
+func (x *ListCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListCheckpointsRequest) GetStreamName() string {
+	if x != nil {
+		return x.StreamName
+	}
+	return ""
+}
+
+func (x *ListCheckpointsRequest) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+func (x *ListCheckpointsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCheckpointsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the partitions.
+	Partitions []*PartitionState `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	// Where the next page begins; empty on the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckpointsResponse) Reset() {
+	*x = ListCheckpointsResponse{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckpointsResponse) ProtoMessage() {}
+
+func (x *ListCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListCheckpointsResponse) GetPartitions() []*PartitionState {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *ListCheckpointsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// A partition, and where an app stands in it.
+type PartitionState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its key, always; its number if `found`. Its metadata is not known here and empty: GetCheckpoint has it.
+	Checkpoint *Checkpoint `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Whether there is a checkpoint.
+	Found bool `protobuf:"varint,2,opt,name=found,proto3" json:"found,omitempty"`
+	// Sequence number of the oldest record that the partition still has, as a decimal number.
+	EarliestSequenceNumber string `protobuf:"bytes,3,opt,name=earliest_sequence_number,json=earliestSequenceNumber,proto3" json:"earliest_sequence_number,omitempty"`
+	// Sequence number of the newest record, as a decimal number.
+	LatestSequenceNumber string `protobuf:"bytes,4,opt,name=latest_sequence_number,json=latestSequenceNumber,proto3" json:"latest_sequence_number,omitempty"`
+	// How many records the app has not finished: newest minus committed; without a checkpoint, newest minus oldest.
+	Lag int64 `protobuf:"varint,5,opt,name=lag,proto3" json:"lag,omitempty"`
+	// The state of the partition as DIS says it: CREATING, ACTIVE, DELETED or EXPIRED.
+	Status        string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartitionState) Reset() {
+	*x = PartitionState{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartitionState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartitionState) ProtoMessage() {}
+
+func (x *PartitionState) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartitionState.ProtoReflect.Descriptor instead.
+func (*PartitionState) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PartitionState) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *PartitionState) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *PartitionState) GetEarliestSequenceNumber() string {
+	if x != nil {
+		return x.EarliestSequenceNumber
+	}
+	return ""
+}
+
+func (x *PartitionState) GetLatestSequenceNumber() string {
+	if x != nil {
+		return x.LatestSequenceNumber
+	}
+	return ""
+}
+
+func (x *PartitionState) GetLag() int64 {
+	if x != nil {
+		return x.Lag
+	}
+	return 0
+}
+
+func (x *PartitionState) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+type BatchGetCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which checkpoints to read: 1 to 1,000.
+	Keys []*CheckpointKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// For all of them, as in GetCheckpointRequest.
+	ReadMode ReadMode `protobuf:"varint,2,opt,name=read_mode,json=readMode,proto3,enum=disgateway.v1.ReadMode" json:"read_mode,omitempty"`
+	// For all of them, as in GetCheckpointRequest.
+	MaxAge *durationpb.Duration `protobuf:"bytes,3,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// For all of them, as in GetCheckpointRequest.
+	AllowStale    bool `protobuf:"varint,4,opt,name=allow_stale,json=allowStale,proto3" json:"allow_stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetCheckpointsRequest) Reset() {
+	*x = BatchGetCheckpointsRequest{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetCheckpointsRequest) ProtoMessage() {}
+
+func (x *BatchGetCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BatchGetCheckpointsRequest) GetKeys() []*CheckpointKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *BatchGetCheckpointsRequest) GetReadMode() ReadMode {
+	if x != nil {
+		return x.ReadMode
+	}
+	return ReadMode_READ_MODE_UNSPECIFIED
+}
+
+func (x *BatchGetCheckpointsRequest) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+func (x *BatchGetCheckpointsRequest) GetAllowStale() bool {
+	if x != nil {
+		return x.AllowStale
+	}
+	return false
+}
+
+type BatchGetCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each key, in the order of the request.
+	Results       []*BatchGetCheckpointsResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetCheckpointsResponse) Reset() {
+	*x = BatchGetCheckpointsResponse{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetCheckpointsResponse) ProtoMessage() {}
+
+func (x *BatchGetCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchGetCheckpointsResponse) GetResults() []*BatchGetCheckpointsResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+type BatchGetCheckpointsResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How the read of one key has ended.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*BatchGetCheckpointsResult_Response
+	//	*BatchGetCheckpointsResult_Status
+	Result        isBatchGetCheckpointsResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetCheckpointsResult) Reset() {
+	*x = BatchGetCheckpointsResult{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetCheckpointsResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetCheckpointsResult) ProtoMessage() {}
+
+func (x *BatchGetCheckpointsResult) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetCheckpointsResult.ProtoReflect.Descriptor instead.
+func (*BatchGetCheckpointsResult) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchGetCheckpointsResult) GetResult() isBatchGetCheckpointsResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *BatchGetCheckpointsResult) GetResponse() *GetCheckpointResponse {
+	if x != nil {
+		if x, ok := x.Result.(*BatchGetCheckpointsResult_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *BatchGetCheckpointsResult) GetStatus() *status.Status {
+	if x != nil {
+		if x, ok := x.Result.(*BatchGetCheckpointsResult_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isBatchGetCheckpointsResult_Result interface {
+	isBatchGetCheckpointsResult_Result()
+}
+
+type BatchGetCheckpointsResult_Response struct {
+	// What GetCheckpoint would have answered.
+	Response *GetCheckpointResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type BatchGetCheckpointsResult_Status struct {
+	// The error that GetCheckpoint would have answered, with the same details.
+	Status *status.Status `protobuf:"bytes,2,opt,name=status,proto3,oneof"`
+}
+
+func (*BatchGetCheckpointsResult_Response) isBatchGetCheckpointsResult_Result() {}
+
+func (*BatchGetCheckpointsResult_Status) isBatchGetCheckpointsResult_Result() {}
+
+type BatchCommitCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to commit: 1 to 1,000.
+	Commits       []*CommitCheckpointRequest `protobuf:"bytes,1,rep,name=commits,proto3" json:"commits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCommitCheckpointsRequest) Reset() {
+	*x = BatchCommitCheckpointsRequest{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCommitCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCommitCheckpointsRequest) ProtoMessage() {}
+
+func (x *BatchCommitCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCommitCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*BatchCommitCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BatchCommitCheckpointsRequest) GetCommits() []*CommitCheckpointRequest {
+	if x != nil {
+		return x.Commits
+	}
+	return nil
+}
+
+type BatchCommitCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each commit, in the order of the request.
+	Results       []*BatchCommitCheckpointsResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCommitCheckpointsResponse) Reset() {
+	*x = BatchCommitCheckpointsResponse{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCommitCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCommitCheckpointsResponse) ProtoMessage() {}
+
+func (x *BatchCommitCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCommitCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*BatchCommitCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BatchCommitCheckpointsResponse) GetResults() []*BatchCommitCheckpointsResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+type BatchCommitCheckpointsResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How one commit has ended.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*BatchCommitCheckpointsResult_Response
+	//	*BatchCommitCheckpointsResult_Status
+	Result        isBatchCommitCheckpointsResult_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCommitCheckpointsResult) Reset() {
+	*x = BatchCommitCheckpointsResult{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCommitCheckpointsResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCommitCheckpointsResult) ProtoMessage() {}
+
+func (x *BatchCommitCheckpointsResult) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCommitCheckpointsResult.ProtoReflect.Descriptor instead.
+func (*BatchCommitCheckpointsResult) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BatchCommitCheckpointsResult) GetResult() isBatchCommitCheckpointsResult_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *BatchCommitCheckpointsResult) GetResponse() *CommitCheckpointResponse {
+	if x != nil {
+		if x, ok := x.Result.(*BatchCommitCheckpointsResult_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *BatchCommitCheckpointsResult) GetStatus() *status.Status {
+	if x != nil {
+		if x, ok := x.Result.(*BatchCommitCheckpointsResult_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isBatchCommitCheckpointsResult_Result interface {
+	isBatchCommitCheckpointsResult_Result()
+}
+
+type BatchCommitCheckpointsResult_Response struct {
+	// What CommitCheckpoint would have answered.
+	Response *CommitCheckpointResponse `protobuf:"bytes,1,opt,name=response,proto3,oneof"`
+}
+
+type BatchCommitCheckpointsResult_Status struct {
+	// The error that CommitCheckpoint would have answered, with the same details.
+	Status *status.Status `protobuf:"bytes,2,opt,name=status,proto3,oneof"`
+}
+
+func (*BatchCommitCheckpointsResult_Response) isBatchCommitCheckpointsResult_Result() {}
+
+func (*BatchCommitCheckpointsResult_Status) isBatchCommitCheckpointsResult_Result() {}
+
+type StreamCommitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Comes back with the answer. Any number that the client has no other unanswered commit for.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What to commit. Mandatory.
+	Commit        *CommitCheckpointRequest `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCommitsRequest) Reset() {
+	*x = StreamCommitsRequest{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCommitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCommitsRequest) ProtoMessage() {}
+
+func (x *StreamCommitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCommitsRequest.ProtoReflect.Descriptor instead.
+func (*StreamCommitsRequest) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *StreamCommitsRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *StreamCommitsRequest) GetCommit() *CommitCheckpointRequest {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+type StreamCommitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the request that this answers.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How the commit has ended.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*StreamCommitsResponse_Response
+	//	*StreamCommitsResponse_Status
+	Result        isStreamCommitsResponse_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamCommitsResponse) Reset() {
+	*x = StreamCommitsResponse{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamCommitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamCommitsResponse) ProtoMessage() {}
+
+func (x *StreamCommitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamCommitsResponse.ProtoReflect.Descriptor instead.
+func (*StreamCommitsResponse) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StreamCommitsResponse) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *StreamCommitsResponse) GetResult() isStreamCommitsResponse_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *StreamCommitsResponse) GetResponse() *CommitCheckpointResponse {
+	if x != nil {
+		if x, ok := x.Result.(*StreamCommitsResponse_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *StreamCommitsResponse) GetStatus() *status.Status {
+	if x != nil {
+		if x, ok := x.Result.(*StreamCommitsResponse_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isStreamCommitsResponse_Result interface {
+	isStreamCommitsResponse_Result()
+}
+
+type StreamCommitsResponse_Response struct {
+	// What CommitCheckpoint would have answered.
+	Response *CommitCheckpointResponse `protobuf:"bytes,2,opt,name=response,proto3,oneof"`
+}
+
+type StreamCommitsResponse_Status struct {
+	// The error that CommitCheckpoint would have answered, with the same details.
+	Status *status.Status `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
+}
+
+func (*StreamCommitsResponse_Response) isStreamCommitsResponse_Result() {}
+
+func (*StreamCommitsResponse_Status) isStreamCommitsResponse_Result() {}
+
+type WatchCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which checkpoints to follow: 1 to 1,000.
+	Keys          []*CheckpointKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCheckpointsRequest) Reset() {
+	*x = WatchCheckpointsRequest{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCheckpointsRequest) ProtoMessage() {}
+
+func (x *WatchCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*WatchCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WatchCheckpointsRequest) GetKeys() []*CheckpointKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type WatchCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key, with the partition in its long spelling.
+	Key *CheckpointKey `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The checkpoint that now stands; set exactly when `found` is true.
+	Checkpoint *Checkpoint `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Whether there is a checkpoint.
+	Found         bool `protobuf:"varint,3,opt,name=found,proto3" json:"found,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCheckpointsResponse) Reset() {
+	*x = WatchCheckpointsResponse{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCheckpointsResponse) ProtoMessage() {}
+
+func (x *WatchCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*WatchCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WatchCheckpointsResponse) GetKey() *CheckpointKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *WatchCheckpointsResponse) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *WatchCheckpointsResponse) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+type DeleteAppCheckpointsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the DIS stream. Mandatory, as in CheckpointKey.
+	StreamName string `protobuf:"bytes,1,opt,name=stream_name,json=streamName,proto3" json:"stream_name,omitempty"`
+	// Name of the consuming DIS app. Mandatory, as in CheckpointKey.
+	AppName       string `protobuf:"bytes,2,opt,name=app_name,json=appName,proto3" json:"app_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAppCheckpointsRequest) Reset() {
+	*x = DeleteAppCheckpointsRequest{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAppCheckpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAppCheckpointsRequest) ProtoMessage() {}
+
+func (x *DeleteAppCheckpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAppCheckpointsRequest.ProtoReflect.Descriptor instead.
+func (*DeleteAppCheckpointsRequest) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DeleteAppCheckpointsRequest) GetStreamName() string {
+	if x != nil {
+		return x.StreamName
+	}
+	return ""
+}
+
+func (x *DeleteAppCheckpointsRequest) GetAppName() string {
+	if x != nil {
+		return x.AppName
+	}
+	return ""
+}
+
+type DeleteAppCheckpointsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many partitions had a checkpoint that is now deleted.
+	DeletedPartitions int32 `protobuf:"varint,1,opt,name=deleted_partitions,json=deletedPartitions,proto3" json:"deleted_partitions,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *DeleteAppCheckpointsResponse) Reset() {
+	*x = DeleteAppCheckpointsResponse{}
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAppCheckpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAppCheckpointsResponse) ProtoMessage() {}
+
+func (x *DeleteAppCheckpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_disgateway_v1_checkpoint_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAppCheckpointsResponse.ProtoReflect.Descriptor instead.
+func (*DeleteAppCheckpointsResponse) Descriptor() ([]byte, []int) {
+	return file_disgateway_v1_checkpoint_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DeleteAppCheckpointsResponse) GetDeletedPartitions() int32 {
+	if x != nil {
+		return x.DeletedPartitions
+	}
+	return 0
+}
+
 var File_disgateway_v1_checkpoint_proto protoreflect.FileDescriptor
 
 const file_disgateway_v1_checkpoint_proto_rawDesc = "" +
 	"\n" +
-	"\x1edisgateway/v1/checkpoint.proto\x12\rdisgateway.v1\x1a\x1egoogle/protobuf/duration.proto\"\x97\x01\n" +
+	"\x1edisgateway/v1/checkpoint.proto\x12\rdisgateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\x97\x01\n" +
 	"\rCheckpointKey\x12\x1f\n" +
 	"\vstream_name\x18\x01 \x01(\tR\n" +
 	"streamName\x12\x19\n" +
@@ -721,11 +1684,13 @@ const file_disgateway_v1_checkpoint_proto_rawDesc = "" +
 	"Checkpoint\x12.\n" +
 	"\x03key\x18\x01 \x01(\v2\x1c.disgateway.v1.CheckpointKeyR\x03key\x12'\n" +
 	"\x0fsequence_number\x18\x02 \x01(\tR\x0esequenceNumber\x12\x1a\n" +
-	"\bmetadata\x18\x03 \x01(\tR\bmetadata\"\xb0\x01\n" +
+	"\bmetadata\x18\x03 \x01(\tR\bmetadata\"\xd1\x01\n" +
 	"\x14GetCheckpointRequest\x12.\n" +
 	"\x03key\x18\x01 \x01(\v2\x1c.disgateway.v1.CheckpointKeyR\x03key\x124\n" +
 	"\tread_mode\x18\x02 \x01(\x0e2\x17.disgateway.v1.ReadModeR\breadMode\x122\n" +
-	"\amax_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"\xce\x01\n" +
+	"\amax_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x1f\n" +
+	"\vallow_stale\x18\x04 \x01(\bR\n" +
+	"allowStale\"\xce\x01\n" +
 	"\x15GetCheckpointResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x129\n" +
 	"\n" +
@@ -745,7 +1710,70 @@ const file_disgateway_v1_checkpoint_proto_rawDesc = "" +
 	"\teffective\x18\x02 \x01(\v2\x19.disgateway.v1.CheckpointR\teffective\"I\n" +
 	"\x17DeleteCheckpointRequest\x12.\n" +
 	"\x03key\x18\x01 \x01(\v2\x1c.disgateway.v1.CheckpointKeyR\x03key\"\x1a\n" +
-	"\x18DeleteCheckpointResponse*P\n" +
+	"\x18DeleteCheckpointResponse\"\x90\x01\n" +
+	"\x16ListCheckpointsRequest\x12\x1f\n" +
+	"\vstream_name\x18\x01 \x01(\tR\n" +
+	"streamName\x12\x19\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x80\x01\n" +
+	"\x17ListCheckpointsResponse\x12=\n" +
+	"\n" +
+	"partitions\x18\x01 \x03(\v2\x1d.disgateway.v1.PartitionStateR\n" +
+	"partitions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
+	"\x0ePartitionState\x129\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\v2\x19.disgateway.v1.CheckpointR\n" +
+	"checkpoint\x12\x14\n" +
+	"\x05found\x18\x02 \x01(\bR\x05found\x128\n" +
+	"\x18earliest_sequence_number\x18\x03 \x01(\tR\x16earliestSequenceNumber\x124\n" +
+	"\x16latest_sequence_number\x18\x04 \x01(\tR\x14latestSequenceNumber\x12\x10\n" +
+	"\x03lag\x18\x05 \x01(\x03R\x03lag\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\tR\x06status\"\xd9\x01\n" +
+	"\x1aBatchGetCheckpointsRequest\x120\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1c.disgateway.v1.CheckpointKeyR\x04keys\x124\n" +
+	"\tread_mode\x18\x02 \x01(\x0e2\x17.disgateway.v1.ReadModeR\breadMode\x122\n" +
+	"\amax_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x1f\n" +
+	"\vallow_stale\x18\x04 \x01(\bR\n" +
+	"allowStale\"a\n" +
+	"\x1bBatchGetCheckpointsResponse\x12B\n" +
+	"\aresults\x18\x01 \x03(\v2(.disgateway.v1.BatchGetCheckpointsResultR\aresults\"\x97\x01\n" +
+	"\x19BatchGetCheckpointsResult\x12B\n" +
+	"\bresponse\x18\x01 \x01(\v2$.disgateway.v1.GetCheckpointResponseH\x00R\bresponse\x12,\n" +
+	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\b\n" +
+	"\x06result\"a\n" +
+	"\x1dBatchCommitCheckpointsRequest\x12@\n" +
+	"\acommits\x18\x01 \x03(\v2&.disgateway.v1.CommitCheckpointRequestR\acommits\"g\n" +
+	"\x1eBatchCommitCheckpointsResponse\x12E\n" +
+	"\aresults\x18\x01 \x03(\v2+.disgateway.v1.BatchCommitCheckpointsResultR\aresults\"\x9d\x01\n" +
+	"\x1cBatchCommitCheckpointsResult\x12E\n" +
+	"\bresponse\x18\x01 \x01(\v2'.disgateway.v1.CommitCheckpointResponseH\x00R\bresponse\x12,\n" +
+	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\b\n" +
+	"\x06result\"f\n" +
+	"\x14StreamCommitsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12>\n" +
+	"\x06commit\x18\x02 \x01(\v2&.disgateway.v1.CommitCheckpointRequestR\x06commit\"\xa6\x01\n" +
+	"\x15StreamCommitsResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12E\n" +
+	"\bresponse\x18\x02 \x01(\v2'.disgateway.v1.CommitCheckpointResponseH\x00R\bresponse\x12,\n" +
+	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\b\n" +
+	"\x06result\"K\n" +
+	"\x17WatchCheckpointsRequest\x120\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1c.disgateway.v1.CheckpointKeyR\x04keys\"\x9b\x01\n" +
+	"\x18WatchCheckpointsResponse\x12.\n" +
+	"\x03key\x18\x01 \x01(\v2\x1c.disgateway.v1.CheckpointKeyR\x03key\x129\n" +
+	"\n" +
+	"checkpoint\x18\x02 \x01(\v2\x19.disgateway.v1.CheckpointR\n" +
+	"checkpoint\x12\x14\n" +
+	"\x05found\x18\x03 \x01(\bR\x05found\"Y\n" +
+	"\x1bDeleteAppCheckpointsRequest\x12\x1f\n" +
+	"\vstream_name\x18\x01 \x01(\tR\n" +
+	"streamName\x12\x19\n" +
+	"\bapp_name\x18\x02 \x01(\tR\aappName\"M\n" +
+	"\x1cDeleteAppCheckpointsResponse\x12-\n" +
+	"\x12deleted_partitions\x18\x01 \x01(\x05R\x11deletedPartitions*P\n" +
 	"\bReadMode\x12\x19\n" +
 	"\x15READ_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10READ_MODE_CACHED\x10\x01\x12\x13\n" +
@@ -758,11 +1786,18 @@ const file_disgateway_v1_checkpoint_proto_rawDesc = "" +
 	"\fCommitResult\x12\x1d\n" +
 	"\x19COMMIT_RESULT_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17COMMIT_RESULT_COMMITTED\x10\x01\x12\x1c\n" +
-	"\x18COMMIT_RESULT_SUPERSEDED\x10\x022\xb9\x02\n" +
+	"\x18COMMIT_RESULT_SUPERSEDED\x10\x022\xc7\x06\n" +
 	"\x11CheckpointService\x12Z\n" +
 	"\rGetCheckpoint\x12#.disgateway.v1.GetCheckpointRequest\x1a$.disgateway.v1.GetCheckpointResponse\x12c\n" +
 	"\x10CommitCheckpoint\x12&.disgateway.v1.CommitCheckpointRequest\x1a'.disgateway.v1.CommitCheckpointResponse\x12c\n" +
-	"\x10DeleteCheckpoint\x12&.disgateway.v1.DeleteCheckpointRequest\x1a'.disgateway.v1.DeleteCheckpointResponseB\xa9\x01\n" +
+	"\x10DeleteCheckpoint\x12&.disgateway.v1.DeleteCheckpointRequest\x1a'.disgateway.v1.DeleteCheckpointResponse\x12`\n" +
+	"\x0fListCheckpoints\x12%.disgateway.v1.ListCheckpointsRequest\x1a&.disgateway.v1.ListCheckpointsResponse\x12l\n" +
+	"\x13BatchGetCheckpoints\x12).disgateway.v1.BatchGetCheckpointsRequest\x1a*.disgateway.v1.BatchGetCheckpointsResponse\x12u\n" +
+	"\x16BatchCommitCheckpoints\x12,.disgateway.v1.BatchCommitCheckpointsRequest\x1a-.disgateway.v1.BatchCommitCheckpointsResponse\x12^\n" +
+	"\rStreamCommits\x12#.disgateway.v1.StreamCommitsRequest\x1a$.disgateway.v1.StreamCommitsResponse(\x010\x01\x12e\n" +
+	"\x10WatchCheckpoints\x12&.disgateway.v1.WatchCheckpointsRequest\x1a'.disgateway.v1.WatchCheckpointsResponse0\x012\x89\x01\n" +
+	"\x16CheckpointAdminService\x12o\n" +
+	"\x14DeleteAppCheckpoints\x12*.disgateway.v1.DeleteAppCheckpointsRequest\x1a+.disgateway.v1.DeleteAppCheckpointsResponseB\xa9\x01\n" +
 	"\x10io.disgateway.v1B\x0fCheckpointProtoP\x01Z^github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1;disgatewayv1\xf8\x01\x01\xaa\x02\rDisGateway.V1\xea\x02\x0eDisGateway::V1b\x06proto3"
 
 var (
@@ -778,44 +1813,90 @@ func file_disgateway_v1_checkpoint_proto_rawDescGZIP() []byte {
 }
 
 var file_disgateway_v1_checkpoint_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_disgateway_v1_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_disgateway_v1_checkpoint_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_disgateway_v1_checkpoint_proto_goTypes = []any{
-	(ReadMode)(0),                    // 0: disgateway.v1.ReadMode
-	(CheckpointSource)(0),            // 1: disgateway.v1.CheckpointSource
-	(CommitResult)(0),                // 2: disgateway.v1.CommitResult
-	(*CheckpointKey)(nil),            // 3: disgateway.v1.CheckpointKey
-	(*Checkpoint)(nil),               // 4: disgateway.v1.Checkpoint
-	(*GetCheckpointRequest)(nil),     // 5: disgateway.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),    // 6: disgateway.v1.GetCheckpointResponse
-	(*CommitCheckpointRequest)(nil),  // 7: disgateway.v1.CommitCheckpointRequest
-	(*CommitCheckpointResponse)(nil), // 8: disgateway.v1.CommitCheckpointResponse
-	(*DeleteCheckpointRequest)(nil),  // 9: disgateway.v1.DeleteCheckpointRequest
-	(*DeleteCheckpointResponse)(nil), // 10: disgateway.v1.DeleteCheckpointResponse
-	(*durationpb.Duration)(nil),      // 11: google.protobuf.Duration
+	(ReadMode)(0),                          // 0: disgateway.v1.ReadMode
+	(CheckpointSource)(0),                  // 1: disgateway.v1.CheckpointSource
+	(CommitResult)(0),                      // 2: disgateway.v1.CommitResult
+	(*CheckpointKey)(nil),                  // 3: disgateway.v1.CheckpointKey
+	(*Checkpoint)(nil),                     // 4: disgateway.v1.Checkpoint
+	(*GetCheckpointRequest)(nil),           // 5: disgateway.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),          // 6: disgateway.v1.GetCheckpointResponse
+	(*CommitCheckpointRequest)(nil),        // 7: disgateway.v1.CommitCheckpointRequest
+	(*CommitCheckpointResponse)(nil),       // 8: disgateway.v1.CommitCheckpointResponse
+	(*DeleteCheckpointRequest)(nil),        // 9: disgateway.v1.DeleteCheckpointRequest
+	(*DeleteCheckpointResponse)(nil),       // 10: disgateway.v1.DeleteCheckpointResponse
+	(*ListCheckpointsRequest)(nil),         // 11: disgateway.v1.ListCheckpointsRequest
+	(*ListCheckpointsResponse)(nil),        // 12: disgateway.v1.ListCheckpointsResponse
+	(*PartitionState)(nil),                 // 13: disgateway.v1.PartitionState
+	(*BatchGetCheckpointsRequest)(nil),     // 14: disgateway.v1.BatchGetCheckpointsRequest
+	(*BatchGetCheckpointsResponse)(nil),    // 15: disgateway.v1.BatchGetCheckpointsResponse
+	(*BatchGetCheckpointsResult)(nil),      // 16: disgateway.v1.BatchGetCheckpointsResult
+	(*BatchCommitCheckpointsRequest)(nil),  // 17: disgateway.v1.BatchCommitCheckpointsRequest
+	(*BatchCommitCheckpointsResponse)(nil), // 18: disgateway.v1.BatchCommitCheckpointsResponse
+	(*BatchCommitCheckpointsResult)(nil),   // 19: disgateway.v1.BatchCommitCheckpointsResult
+	(*StreamCommitsRequest)(nil),           // 20: disgateway.v1.StreamCommitsRequest
+	(*StreamCommitsResponse)(nil),          // 21: disgateway.v1.StreamCommitsResponse
+	(*WatchCheckpointsRequest)(nil),        // 22: disgateway.v1.WatchCheckpointsRequest
+	(*WatchCheckpointsResponse)(nil),       // 23: disgateway.v1.WatchCheckpointsResponse
+	(*DeleteAppCheckpointsRequest)(nil),    // 24: disgateway.v1.DeleteAppCheckpointsRequest
+	(*DeleteAppCheckpointsResponse)(nil),   // 25: disgateway.v1.DeleteAppCheckpointsResponse
+	(*durationpb.Duration)(nil),            // 26: google.protobuf.Duration
+	(*status.Status)(nil),                  // 27: google.rpc.Status
 }
 var file_disgateway_v1_checkpoint_proto_depIdxs = []int32{
 	3,  // 0: disgateway.v1.Checkpoint.key:type_name -> disgateway.v1.CheckpointKey
 	3,  // 1: disgateway.v1.GetCheckpointRequest.key:type_name -> disgateway.v1.CheckpointKey
 	0,  // 2: disgateway.v1.GetCheckpointRequest.read_mode:type_name -> disgateway.v1.ReadMode
-	11, // 3: disgateway.v1.GetCheckpointRequest.max_age:type_name -> google.protobuf.Duration
+	26, // 3: disgateway.v1.GetCheckpointRequest.max_age:type_name -> google.protobuf.Duration
 	4,  // 4: disgateway.v1.GetCheckpointResponse.checkpoint:type_name -> disgateway.v1.Checkpoint
 	1,  // 5: disgateway.v1.GetCheckpointResponse.source:type_name -> disgateway.v1.CheckpointSource
-	11, // 6: disgateway.v1.GetCheckpointResponse.age:type_name -> google.protobuf.Duration
+	26, // 6: disgateway.v1.GetCheckpointResponse.age:type_name -> google.protobuf.Duration
 	3,  // 7: disgateway.v1.CommitCheckpointRequest.key:type_name -> disgateway.v1.CheckpointKey
 	2,  // 8: disgateway.v1.CommitCheckpointResponse.result:type_name -> disgateway.v1.CommitResult
 	4,  // 9: disgateway.v1.CommitCheckpointResponse.effective:type_name -> disgateway.v1.Checkpoint
 	3,  // 10: disgateway.v1.DeleteCheckpointRequest.key:type_name -> disgateway.v1.CheckpointKey
-	5,  // 11: disgateway.v1.CheckpointService.GetCheckpoint:input_type -> disgateway.v1.GetCheckpointRequest
-	7,  // 12: disgateway.v1.CheckpointService.CommitCheckpoint:input_type -> disgateway.v1.CommitCheckpointRequest
-	9,  // 13: disgateway.v1.CheckpointService.DeleteCheckpoint:input_type -> disgateway.v1.DeleteCheckpointRequest
-	6,  // 14: disgateway.v1.CheckpointService.GetCheckpoint:output_type -> disgateway.v1.GetCheckpointResponse
-	8,  // 15: disgateway.v1.CheckpointService.CommitCheckpoint:output_type -> disgateway.v1.CommitCheckpointResponse
-	10, // 16: disgateway.v1.CheckpointService.DeleteCheckpoint:output_type -> disgateway.v1.DeleteCheckpointResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 11: disgateway.v1.ListCheckpointsResponse.partitions:type_name -> disgateway.v1.PartitionState
+	4,  // 12: disgateway.v1.PartitionState.checkpoint:type_name -> disgateway.v1.Checkpoint
+	3,  // 13: disgateway.v1.BatchGetCheckpointsRequest.keys:type_name -> disgateway.v1.CheckpointKey
+	0,  // 14: disgateway.v1.BatchGetCheckpointsRequest.read_mode:type_name -> disgateway.v1.ReadMode
+	26, // 15: disgateway.v1.BatchGetCheckpointsRequest.max_age:type_name -> google.protobuf.Duration
+	16, // 16: disgateway.v1.BatchGetCheckpointsResponse.results:type_name -> disgateway.v1.BatchGetCheckpointsResult
+	6,  // 17: disgateway.v1.BatchGetCheckpointsResult.response:type_name -> disgateway.v1.GetCheckpointResponse
+	27, // 18: disgateway.v1.BatchGetCheckpointsResult.status:type_name -> google.rpc.Status
+	7,  // 19: disgateway.v1.BatchCommitCheckpointsRequest.commits:type_name -> disgateway.v1.CommitCheckpointRequest
+	19, // 20: disgateway.v1.BatchCommitCheckpointsResponse.results:type_name -> disgateway.v1.BatchCommitCheckpointsResult
+	8,  // 21: disgateway.v1.BatchCommitCheckpointsResult.response:type_name -> disgateway.v1.CommitCheckpointResponse
+	27, // 22: disgateway.v1.BatchCommitCheckpointsResult.status:type_name -> google.rpc.Status
+	7,  // 23: disgateway.v1.StreamCommitsRequest.commit:type_name -> disgateway.v1.CommitCheckpointRequest
+	8,  // 24: disgateway.v1.StreamCommitsResponse.response:type_name -> disgateway.v1.CommitCheckpointResponse
+	27, // 25: disgateway.v1.StreamCommitsResponse.status:type_name -> google.rpc.Status
+	3,  // 26: disgateway.v1.WatchCheckpointsRequest.keys:type_name -> disgateway.v1.CheckpointKey
+	3,  // 27: disgateway.v1.WatchCheckpointsResponse.key:type_name -> disgateway.v1.CheckpointKey
+	4,  // 28: disgateway.v1.WatchCheckpointsResponse.checkpoint:type_name -> disgateway.v1.Checkpoint
+	5,  // 29: disgateway.v1.CheckpointService.GetCheckpoint:input_type -> disgateway.v1.GetCheckpointRequest
+	7,  // 30: disgateway.v1.CheckpointService.CommitCheckpoint:input_type -> disgateway.v1.CommitCheckpointRequest
+	9,  // 31: disgateway.v1.CheckpointService.DeleteCheckpoint:input_type -> disgateway.v1.DeleteCheckpointRequest
+	11, // 32: disgateway.v1.CheckpointService.ListCheckpoints:input_type -> disgateway.v1.ListCheckpointsRequest
+	14, // 33: disgateway.v1.CheckpointService.BatchGetCheckpoints:input_type -> disgateway.v1.BatchGetCheckpointsRequest
+	17, // 34: disgateway.v1.CheckpointService.BatchCommitCheckpoints:input_type -> disgateway.v1.BatchCommitCheckpointsRequest
+	20, // 35: disgateway.v1.CheckpointService.StreamCommits:input_type -> disgateway.v1.StreamCommitsRequest
+	22, // 36: disgateway.v1.CheckpointService.WatchCheckpoints:input_type -> disgateway.v1.WatchCheckpointsRequest
+	24, // 37: disgateway.v1.CheckpointAdminService.DeleteAppCheckpoints:input_type -> disgateway.v1.DeleteAppCheckpointsRequest
+	6,  // 38: disgateway.v1.CheckpointService.GetCheckpoint:output_type -> disgateway.v1.GetCheckpointResponse
+	8,  // 39: disgateway.v1.CheckpointService.CommitCheckpoint:output_type -> disgateway.v1.CommitCheckpointResponse
+	10, // 40: disgateway.v1.CheckpointService.DeleteCheckpoint:output_type -> disgateway.v1.DeleteCheckpointResponse
+	12, // 41: disgateway.v1.CheckpointService.ListCheckpoints:output_type -> disgateway.v1.ListCheckpointsResponse
+	15, // 42: disgateway.v1.CheckpointService.BatchGetCheckpoints:output_type -> disgateway.v1.BatchGetCheckpointsResponse
+	18, // 43: disgateway.v1.CheckpointService.BatchCommitCheckpoints:output_type -> disgateway.v1.BatchCommitCheckpointsResponse
+	21, // 44: disgateway.v1.CheckpointService.StreamCommits:output_type -> disgateway.v1.StreamCommitsResponse
+	23, // 45: disgateway.v1.CheckpointService.WatchCheckpoints:output_type -> disgateway.v1.WatchCheckpointsResponse
+	25, // 46: disgateway.v1.CheckpointAdminService.DeleteAppCheckpoints:output_type -> disgateway.v1.DeleteAppCheckpointsResponse
+	38, // [38:47] is the sub-list for method output_type
+	29, // [29:38] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_disgateway_v1_checkpoint_proto_init() }
@@ -823,15 +1904,27 @@ func file_disgateway_v1_checkpoint_proto_init() {
 	if File_disgateway_v1_checkpoint_proto != nil {
 		return
 	}
+	file_disgateway_v1_checkpoint_proto_msgTypes[13].OneofWrappers = []any{
+		(*BatchGetCheckpointsResult_Response)(nil),
+		(*BatchGetCheckpointsResult_Status)(nil),
+	}
+	file_disgateway_v1_checkpoint_proto_msgTypes[16].OneofWrappers = []any{
+		(*BatchCommitCheckpointsResult_Response)(nil),
+		(*BatchCommitCheckpointsResult_Status)(nil),
+	}
+	file_disgateway_v1_checkpoint_proto_msgTypes[18].OneofWrappers = []any{
+		(*StreamCommitsResponse_Response)(nil),
+		(*StreamCommitsResponse_Status)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_disgateway_v1_checkpoint_proto_rawDesc), len(file_disgateway_v1_checkpoint_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   8,
+			NumMessages:   23,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_disgateway_v1_checkpoint_proto_goTypes,
 		DependencyIndexes: file_disgateway_v1_checkpoint_proto_depIdxs,

@@ -26,9 +26,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CheckpointService_GetCheckpoint_FullMethodName    = "/disgateway.v1.CheckpointService/GetCheckpoint"
-	CheckpointService_CommitCheckpoint_FullMethodName = "/disgateway.v1.CheckpointService/CommitCheckpoint"
-	CheckpointService_DeleteCheckpoint_FullMethodName = "/disgateway.v1.CheckpointService/DeleteCheckpoint"
+	CheckpointService_GetCheckpoint_FullMethodName          = "/disgateway.v1.CheckpointService/GetCheckpoint"
+	CheckpointService_CommitCheckpoint_FullMethodName       = "/disgateway.v1.CheckpointService/CommitCheckpoint"
+	CheckpointService_DeleteCheckpoint_FullMethodName       = "/disgateway.v1.CheckpointService/DeleteCheckpoint"
+	CheckpointService_ListCheckpoints_FullMethodName        = "/disgateway.v1.CheckpointService/ListCheckpoints"
+	CheckpointService_BatchGetCheckpoints_FullMethodName    = "/disgateway.v1.CheckpointService/BatchGetCheckpoints"
+	CheckpointService_BatchCommitCheckpoints_FullMethodName = "/disgateway.v1.CheckpointService/BatchCommitCheckpoints"
+	CheckpointService_StreamCommits_FullMethodName          = "/disgateway.v1.CheckpointService/StreamCommits"
+	CheckpointService_WatchCheckpoints_FullMethodName       = "/disgateway.v1.CheckpointService/WatchCheckpoints"
 )
 
 // CheckpointServiceClient is the client API for CheckpointService service.
@@ -49,7 +54,8 @@ type CheckpointServiceClient interface {
 	//
 	// Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), NOT_FOUND (STREAM_NOT_FOUND, APP_NOT_FOUND,
 	// PARTITION_NOT_FOUND), RESOURCE_EXHAUSTED (UPSTREAM_THROTTLED), UNAVAILABLE (UPSTREAM_UNAVAILABLE: DIS could not be
-	// asked), FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
+	// asked), DEADLINE_EXCEEDED (UPSTREAM_TOO_SLOW: it did not answer in time; DEADLINE_TOO_SHORT: it was not asked),
+	// FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// Writes the checkpoint of one partition through to DIS. OK means that DIS has answered that it is stored.
 	//
@@ -57,16 +63,46 @@ type CheckpointServiceClient interface {
 	// not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
 	// idempotent. Any other error means that this commit is not stored.
 	//
+	// One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
+	// highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
+	// likes. A commit with `allow_rewind` is stored by itself, in its turn. The call's deadline bounds the wait, not a write
+	// that was sent.
+	//
 	// Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), FAILED_PRECONDITION (CHECKPOINT_REGRESSION: DIS has a
 	// higher number, given in the ErrorInfo's metadata as `effective_sequence_number`; CONSUMER_FENCED: another consumer
 	// has taken over), ABORTED (CONSUMER_GROUP_REBALANCING: rejoin the group first), OUT_OF_RANGE
-	// (SEQUENCE_NUMBER_OUT_OF_RANGE), and those of GetCheckpoint.
+	// (SEQUENCE_NUMBER_OUT_OF_RANGE), RESOURCE_EXHAUSTED (GATEWAY_OVERLOADED: too many commits wait), DEADLINE_EXCEEDED
+	// (DEADLINE_TOO_SHORT: nothing was sent), and those of GetCheckpoint.
 	CommitCheckpoint(ctx context.Context, in *CommitCheckpointRequest, opts ...grpc.CallOption) (*CommitCheckpointResponse, error)
 	// Deletes the checkpoint of exactly one partition. Deleting one that does not exist is OK.
 	//
 	// A lost answer has reason DELETE_OUTCOME_UNKNOWN: delete again, that is safe. Other errors are those of
 	// GetCheckpoint.
 	DeleteCheckpoint(ctx context.Context, in *DeleteCheckpointRequest, opts ...grpc.CallOption) (*DeleteCheckpointResponse, error)
+	// Lists where an app stands in every partition of a stream, and how far behind it is. Always asks DIS; one page is one
+	// call to DIS.
+	//
+	// Errors: those of GetCheckpoint.
+	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
+	// Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
+	// a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+	BatchGetCheckpoints(ctx context.Context, in *BatchGetCheckpointsRequest, opts ...grpc.CallOption) (*BatchGetCheckpointsResponse, error)
+	// Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
+	// the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
+	BatchCommitCheckpoints(ctx context.Context, in *BatchCommitCheckpointsRequest, opts ...grpc.CallOption) (*BatchCommitCheckpointsResponse, error)
+	// Commits over one stream. Every id is answered exactly once, when DIS has stored its commit (or a higher one of the
+	// same key) or when it failed; answers may come in another order than the requests. The gateway takes at most 1,000
+	// unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
+	// sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
+	//
+	// A stream that breaks leaves its unanswered commits unknown: commit again.
+	StreamCommits(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamCommitsRequest, StreamCommitsResponse], error)
+	// Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
+	// commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in
+	// between. What other gateways write is seen when this one reads it.
+	//
+	// Errors: those of GetCheckpoint, where a present value cannot be read.
+	WatchCheckpoints(ctx context.Context, in *WatchCheckpointsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchCheckpointsResponse], error)
 }
 
 type checkpointServiceClient struct {
@@ -107,6 +143,68 @@ func (c *checkpointServiceClient) DeleteCheckpoint(ctx context.Context, in *Dele
 	return out, nil
 }
 
+func (c *checkpointServiceClient) ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCheckpointsResponse)
+	err := c.cc.Invoke(ctx, CheckpointService_ListCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *checkpointServiceClient) BatchGetCheckpoints(ctx context.Context, in *BatchGetCheckpointsRequest, opts ...grpc.CallOption) (*BatchGetCheckpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetCheckpointsResponse)
+	err := c.cc.Invoke(ctx, CheckpointService_BatchGetCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *checkpointServiceClient) BatchCommitCheckpoints(ctx context.Context, in *BatchCommitCheckpointsRequest, opts ...grpc.CallOption) (*BatchCommitCheckpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCommitCheckpointsResponse)
+	err := c.cc.Invoke(ctx, CheckpointService_BatchCommitCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *checkpointServiceClient) StreamCommits(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamCommitsRequest, StreamCommitsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CheckpointService_ServiceDesc.Streams[0], CheckpointService_StreamCommits_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamCommitsRequest, StreamCommitsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CheckpointService_StreamCommitsClient = grpc.BidiStreamingClient[StreamCommitsRequest, StreamCommitsResponse]
+
+func (c *checkpointServiceClient) WatchCheckpoints(ctx context.Context, in *WatchCheckpointsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchCheckpointsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CheckpointService_ServiceDesc.Streams[1], CheckpointService_WatchCheckpoints_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchCheckpointsRequest, WatchCheckpointsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CheckpointService_WatchCheckpointsClient = grpc.ServerStreamingClient[WatchCheckpointsResponse]
+
 // CheckpointServiceServer is the server API for CheckpointService service.
 // All implementations must embed UnimplementedCheckpointServiceServer
 // for forward compatibility.
@@ -125,7 +223,8 @@ type CheckpointServiceServer interface {
 	//
 	// Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), NOT_FOUND (STREAM_NOT_FOUND, APP_NOT_FOUND,
 	// PARTITION_NOT_FOUND), RESOURCE_EXHAUSTED (UPSTREAM_THROTTLED), UNAVAILABLE (UPSTREAM_UNAVAILABLE: DIS could not be
-	// asked), FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
+	// asked), DEADLINE_EXCEEDED (UPSTREAM_TOO_SLOW: it did not answer in time; DEADLINE_TOO_SHORT: it was not asked),
+	// FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// Writes the checkpoint of one partition through to DIS. OK means that DIS has answered that it is stored.
 	//
@@ -133,16 +232,46 @@ type CheckpointServiceServer interface {
 	// not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
 	// idempotent. Any other error means that this commit is not stored.
 	//
+	// One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
+	// highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
+	// likes. A commit with `allow_rewind` is stored by itself, in its turn. The call's deadline bounds the wait, not a write
+	// that was sent.
+	//
 	// Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), FAILED_PRECONDITION (CHECKPOINT_REGRESSION: DIS has a
 	// higher number, given in the ErrorInfo's metadata as `effective_sequence_number`; CONSUMER_FENCED: another consumer
 	// has taken over), ABORTED (CONSUMER_GROUP_REBALANCING: rejoin the group first), OUT_OF_RANGE
-	// (SEQUENCE_NUMBER_OUT_OF_RANGE), and those of GetCheckpoint.
+	// (SEQUENCE_NUMBER_OUT_OF_RANGE), RESOURCE_EXHAUSTED (GATEWAY_OVERLOADED: too many commits wait), DEADLINE_EXCEEDED
+	// (DEADLINE_TOO_SHORT: nothing was sent), and those of GetCheckpoint.
 	CommitCheckpoint(context.Context, *CommitCheckpointRequest) (*CommitCheckpointResponse, error)
 	// Deletes the checkpoint of exactly one partition. Deleting one that does not exist is OK.
 	//
 	// A lost answer has reason DELETE_OUTCOME_UNKNOWN: delete again, that is safe. Other errors are those of
 	// GetCheckpoint.
 	DeleteCheckpoint(context.Context, *DeleteCheckpointRequest) (*DeleteCheckpointResponse, error)
+	// Lists where an app stands in every partition of a stream, and how far behind it is. Always asks DIS; one page is one
+	// call to DIS.
+	//
+	// Errors: those of GetCheckpoint.
+	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
+	// Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
+	// a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+	BatchGetCheckpoints(context.Context, *BatchGetCheckpointsRequest) (*BatchGetCheckpointsResponse, error)
+	// Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
+	// the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
+	BatchCommitCheckpoints(context.Context, *BatchCommitCheckpointsRequest) (*BatchCommitCheckpointsResponse, error)
+	// Commits over one stream. Every id is answered exactly once, when DIS has stored its commit (or a higher one of the
+	// same key) or when it failed; answers may come in another order than the requests. The gateway takes at most 1,000
+	// unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
+	// sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
+	//
+	// A stream that breaks leaves its unanswered commits unknown: commit again.
+	StreamCommits(grpc.BidiStreamingServer[StreamCommitsRequest, StreamCommitsResponse]) error
+	// Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
+	// commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in
+	// between. What other gateways write is seen when this one reads it.
+	//
+	// Errors: those of GetCheckpoint, where a present value cannot be read.
+	WatchCheckpoints(*WatchCheckpointsRequest, grpc.ServerStreamingServer[WatchCheckpointsResponse]) error
 	mustEmbedUnimplementedCheckpointServiceServer()
 }
 
@@ -161,6 +290,21 @@ func (UnimplementedCheckpointServiceServer) CommitCheckpoint(context.Context, *C
 }
 func (UnimplementedCheckpointServiceServer) DeleteCheckpoint(context.Context, *DeleteCheckpointRequest) (*DeleteCheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteCheckpoint not implemented")
+}
+func (UnimplementedCheckpointServiceServer) ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCheckpoints not implemented")
+}
+func (UnimplementedCheckpointServiceServer) BatchGetCheckpoints(context.Context, *BatchGetCheckpointsRequest) (*BatchGetCheckpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetCheckpoints not implemented")
+}
+func (UnimplementedCheckpointServiceServer) BatchCommitCheckpoints(context.Context, *BatchCommitCheckpointsRequest) (*BatchCommitCheckpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCommitCheckpoints not implemented")
+}
+func (UnimplementedCheckpointServiceServer) StreamCommits(grpc.BidiStreamingServer[StreamCommitsRequest, StreamCommitsResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamCommits not implemented")
+}
+func (UnimplementedCheckpointServiceServer) WatchCheckpoints(*WatchCheckpointsRequest, grpc.ServerStreamingServer[WatchCheckpointsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchCheckpoints not implemented")
 }
 func (UnimplementedCheckpointServiceServer) mustEmbedUnimplementedCheckpointServiceServer() {}
 func (UnimplementedCheckpointServiceServer) testEmbeddedByValue()                           {}
@@ -237,6 +381,78 @@ func _CheckpointService_DeleteCheckpoint_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CheckpointService_ListCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCheckpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CheckpointServiceServer).ListCheckpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CheckpointService_ListCheckpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CheckpointServiceServer).ListCheckpoints(ctx, req.(*ListCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CheckpointService_BatchGetCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetCheckpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CheckpointServiceServer).BatchGetCheckpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CheckpointService_BatchGetCheckpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CheckpointServiceServer).BatchGetCheckpoints(ctx, req.(*BatchGetCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CheckpointService_BatchCommitCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCommitCheckpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CheckpointServiceServer).BatchCommitCheckpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CheckpointService_BatchCommitCheckpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CheckpointServiceServer).BatchCommitCheckpoints(ctx, req.(*BatchCommitCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CheckpointService_StreamCommits_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(CheckpointServiceServer).StreamCommits(&grpc.GenericServerStream[StreamCommitsRequest, StreamCommitsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CheckpointService_StreamCommitsServer = grpc.BidiStreamingServer[StreamCommitsRequest, StreamCommitsResponse]
+
+func _CheckpointService_WatchCheckpoints_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchCheckpointsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CheckpointServiceServer).WatchCheckpoints(m, &grpc.GenericServerStream[WatchCheckpointsRequest, WatchCheckpointsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CheckpointService_WatchCheckpointsServer = grpc.ServerStreamingServer[WatchCheckpointsResponse]
+
 // CheckpointService_ServiceDesc is the grpc.ServiceDesc for CheckpointService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -255,6 +471,141 @@ var CheckpointService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteCheckpoint",
 			Handler:    _CheckpointService_DeleteCheckpoint_Handler,
+		},
+		{
+			MethodName: "ListCheckpoints",
+			Handler:    _CheckpointService_ListCheckpoints_Handler,
+		},
+		{
+			MethodName: "BatchGetCheckpoints",
+			Handler:    _CheckpointService_BatchGetCheckpoints_Handler,
+		},
+		{
+			MethodName: "BatchCommitCheckpoints",
+			Handler:    _CheckpointService_BatchCommitCheckpoints_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamCommits",
+			Handler:       _CheckpointService_StreamCommits_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "WatchCheckpoints",
+			Handler:       _CheckpointService_WatchCheckpoints_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "disgateway/v1/checkpoint.proto",
+}
+
+const (
+	CheckpointAdminService_DeleteAppCheckpoints_FullMethodName = "/disgateway.v1.CheckpointAdminService/DeleteAppCheckpoints"
+)
+
+// CheckpointAdminServiceClient is the client API for CheckpointAdminService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Works on many checkpoints at once. It is served only where the gateway's configuration turns it on.
+type CheckpointAdminServiceClient interface {
+	// Deletes every checkpoint of an app on a stream, partition by partition. The app's consumers will start as if they
+	// had never read. If it fails half-way, the partitions before are deleted: call it again.
+	DeleteAppCheckpoints(ctx context.Context, in *DeleteAppCheckpointsRequest, opts ...grpc.CallOption) (*DeleteAppCheckpointsResponse, error)
+}
+
+type checkpointAdminServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewCheckpointAdminServiceClient(cc grpc.ClientConnInterface) CheckpointAdminServiceClient {
+	return &checkpointAdminServiceClient{cc}
+}
+
+func (c *checkpointAdminServiceClient) DeleteAppCheckpoints(ctx context.Context, in *DeleteAppCheckpointsRequest, opts ...grpc.CallOption) (*DeleteAppCheckpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteAppCheckpointsResponse)
+	err := c.cc.Invoke(ctx, CheckpointAdminService_DeleteAppCheckpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// CheckpointAdminServiceServer is the server API for CheckpointAdminService service.
+// All implementations must embed UnimplementedCheckpointAdminServiceServer
+// for forward compatibility.
+//
+// Works on many checkpoints at once. It is served only where the gateway's configuration turns it on.
+type CheckpointAdminServiceServer interface {
+	// Deletes every checkpoint of an app on a stream, partition by partition. The app's consumers will start as if they
+	// had never read. If it fails half-way, the partitions before are deleted: call it again.
+	DeleteAppCheckpoints(context.Context, *DeleteAppCheckpointsRequest) (*DeleteAppCheckpointsResponse, error)
+	mustEmbedUnimplementedCheckpointAdminServiceServer()
+}
+
+// UnimplementedCheckpointAdminServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedCheckpointAdminServiceServer struct{}
+
+func (UnimplementedCheckpointAdminServiceServer) DeleteAppCheckpoints(context.Context, *DeleteAppCheckpointsRequest) (*DeleteAppCheckpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteAppCheckpoints not implemented")
+}
+func (UnimplementedCheckpointAdminServiceServer) mustEmbedUnimplementedCheckpointAdminServiceServer() {
+}
+func (UnimplementedCheckpointAdminServiceServer) testEmbeddedByValue() {}
+
+// UnsafeCheckpointAdminServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to CheckpointAdminServiceServer will
+// result in compilation errors.
+type UnsafeCheckpointAdminServiceServer interface {
+	mustEmbedUnimplementedCheckpointAdminServiceServer()
+}
+
+func RegisterCheckpointAdminServiceServer(s grpc.ServiceRegistrar, srv CheckpointAdminServiceServer) {
+	// If the following call panics, it indicates UnimplementedCheckpointAdminServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&CheckpointAdminService_ServiceDesc, srv)
+}
+
+func _CheckpointAdminService_DeleteAppCheckpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteAppCheckpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CheckpointAdminServiceServer).DeleteAppCheckpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CheckpointAdminService_DeleteAppCheckpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CheckpointAdminServiceServer).DeleteAppCheckpoints(ctx, req.(*DeleteAppCheckpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// CheckpointAdminService_ServiceDesc is the grpc.ServiceDesc for CheckpointAdminService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var CheckpointAdminService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "disgateway.v1.CheckpointAdminService",
+	HandlerType: (*CheckpointAdminServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "DeleteAppCheckpoints",
+			Handler:    _CheckpointAdminService_DeleteAppCheckpoints_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64isgateway/v1/checkpoint.proto\x12\rdisgateway.v1\x1a\x1egoogle/protobuf/duration.proto\"e\n\rCheckpointKey\x12\x13\n\x0bstream_name\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x14\n\x0cpartition_id\x18\x03 \x01(\t\x12\x17\n\x0f\x63heckpoint_type\x18\x04 \x01(\t\"b\n\nCheckpoint\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12\x17\n\x0fsequence_number\x18\x02 \x01(\t\x12\x10\n\x08metadata\x18\x03 \x01(\t\"\x99\x01\n\x14GetCheckpointRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12*\n\tread_mode\x18\x02 \x01(\x0e\x32\x17.disgateway.v1.ReadMode\x12*\n\x07max_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xae\x01\n\x15GetCheckpointResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12-\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x19.disgateway.v1.Checkpoint\x12/\n\x06source\x18\x03 \x01(\x0e\x32\x1f.disgateway.v1.CheckpointSource\x12&\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xaf\x01\n\x17\x43ommitCheckpointRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12\x17\n\x0fsequence_number\x18\x02 \x01(\t\x12\x10\n\x08metadata\x18\x03 \x01(\t\x12\x14\n\x0c\x61llow_rewind\x18\x04 \x01(\x08\x12\x11\n\tclient_id\x18\x05 \x01(\t\x12\x15\n\rgeneration_id\x18\x06 \x01(\t\"u\n\x18\x43ommitCheckpointResponse\x12+\n\x06result\x18\x01 \x01(\x0e\x32\x1b.disgateway.v1.CommitResult\x12,\n\teffective\x18\x02 \x01(\x0b\x32\x19.disgateway.v1.Checkpoint\"D\n\x17\x44\x65leteCheckpointRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\"\x1a\n\x18\x44\x65leteCheckpointResponse*P\n\x08ReadMode\x12\x19\n\x15READ_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10READ_MODE_CACHED\x10\x01\x12\x13\n\x0fREAD_MODE_FRESH\x10\x02*\x8f\x01\n\x10\x43heckpointSource\x12!\n\x1d\x43HECKPOINT_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43HECKPOINT_SOURCE_CACHE\x10\x01\x12\x1e\n\x1a\x43HECKPOINT_SOURCE_UPSTREAM\x10\x02\x12\x1b\n\x17\x43HECKPOINT_SOURCE_STALE\x10\x03*h\n\x0c\x43ommitResult\x12\x1d\n\x19\x43OMMIT_RESULT_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMMIT_RESULT_COMMITTED\x10\x01\x12\x1c\n\x18\x43OMMIT_RESULT_SUPERSEDED\x10\x02\x32\xb9\x02\n\x11\x43heckpointService\x12Z\n\rGetCheckpoint\x12#.disgateway.v1.GetCheckpointRequest\x1a$.disgateway.v1.GetCheckpointResponse\x12\x63\n\x10\x43ommitCheckpoint\x12&.disgateway.v1.CommitCheckpointRequest\x1a\'.disgateway.v1.CommitCheckpointResponse\x12\x63\n\x10\x44\x65leteCheckpoint\x12&.disgateway.v1.DeleteCheckpointRequest\x1a\'.disgateway.v1.DeleteCheckpointResponseB\xa9\x01\n\x10io.disgateway.v1B\x0f\x43heckpointProtoP\x01Z^github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1;disgatewayv1\xf8\x01\x01\xaa\x02\rDisGateway.V1\xea\x02\x0e\x44isGateway::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64isgateway/v1/checkpoint.proto\x12\rdisgateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"e\n\rCheckpointKey\x12\x13\n\x0bstream_name\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x14\n\x0cpartition_id\x18\x03 \x01(\t\x12\x17\n\x0f\x63heckpoint_type\x18\x04 \x01(\t\"b\n\nCheckpoint\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12\x17\n\x0fsequence_number\x18\x02 \x01(\t\x12\x10\n\x08metadata\x18\x03 \x01(\t\"\xae\x01\n\x14GetCheckpointRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12*\n\tread_mode\x18\x02 \x01(\x0e\x32\x17.disgateway.v1.ReadMode\x12*\n\x07max_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61llow_stale\x18\x04 \x01(\x08\"\xae\x01\n\x15GetCheckpointResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12-\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x19.disgateway.v1.Checkpoint\x12/\n\x06source\x18\x03 \x01(\x0e\x32\x1f.disgateway.v1.CheckpointSource\x12&\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xaf\x01\n\x17\x43ommitCheckpointRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12\x17\n\x0fsequence_number\x18\x02 \x01(\t\x12\x10\n\x08metadata\x18\x03 \x01(\t\x12\x14\n\x0c\x61llow_rewind\x18\x04 \x01(\x08\x12\x11\n\tclient_id\x18\x05 \x01(\t\x12\x15\n\rgeneration_id\x18\x06 \x01(\t\"u\n\x18\x43ommitCheckpointResponse\x12+\n\x06result\x18\x01 \x01(\x0e\x32\x1b.disgateway.v1.CommitResult\x12,\n\teffective\x18\x02 \x01(\x0b\x32\x19.disgateway.v1.Checkpoint\"D\n\x17\x44\x65leteCheckpointRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\"\x1a\n\x18\x44\x65leteCheckpointResponse\"f\n\x16ListCheckpointsRequest\x12\x13\n\x0bstream_name\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x17ListCheckpointsResponse\x12\x31\n\npartitions\x18\x01 \x03(\x0b\x32\x1d.disgateway.v1.PartitionState\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xad\x01\n\x0ePartitionState\x12-\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x19.disgateway.v1.Checkpoint\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12 \n\x18\x65\x61rliest_sequence_number\x18\x03 \x01(\t\x12\x1e\n\x16latest_sequence_number\x18\x04 \x01(\t\x12\x0b\n\x03lag\x18\x05 \x01(\x03\x12\x0e\n\x06status\x18\x06 \x01(\t\"\xb5\x01\n\x1a\x42\x61tchGetCheckpointsRequest\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12*\n\tread_mode\x18\x02 \x01(\x0e\x32\x17.disgateway.v1.ReadMode\x12*\n\x07max_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61llow_stale\x18\x04 \x01(\x08\"X\n\x1b\x42\x61tchGetCheckpointsResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.disgateway.v1.BatchGetCheckpointsResult\"\x85\x01\n\x19\x42\x61tchGetCheckpointsResult\x12\x38\n\x08response\x18\x01 \x01(\x0b\x32$.disgateway.v1.GetCheckpointResponseH\x00\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"X\n\x1d\x42\x61tchCommitCheckpointsRequest\x12\x37\n\x07\x63ommits\x18\x01 \x03(\x0b\x32&.disgateway.v1.CommitCheckpointRequest\"^\n\x1e\x42\x61tchCommitCheckpointsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.disgateway.v1.BatchCommitCheckpointsResult\"\x8b\x01\n\x1c\x42\x61tchCommitCheckpointsResult\x12;\n\x08response\x18\x01 \x01(\x0b\x32\'.disgateway.v1.CommitCheckpointResponseH\x00\x12$\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"Z\n\x14StreamCommitsRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x36\n\x06\x63ommit\x18\x02 \x01(\x0b\x32&.disgateway.v1.CommitCheckpointRequest\"\x90\x01\n\x15StreamCommitsResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12;\n\x08response\x18\x02 \x01(\x0b\x32\'.disgateway.v1.CommitCheckpointResponseH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"E\n\x17WatchCheckpointsRequest\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.disgateway.v1.CheckpointKey\"\x83\x01\n\x18WatchCheckpointsResponse\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.disgateway.v1.CheckpointKey\x12-\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x19.disgateway.v1.Checkpoint\x12\r\n\x05\x66ound\x18\x03 \x01(\x08\"D\n\x1b\x44\x65leteAppCheckpointsRequest\x12\x13\n\x0bstream_name\x18\x01 \x01(\t\x12\x10\n\x08\x61pp_name\x18\x02 \x01(\t\":\n\x1c\x44\x65leteAppCheckpointsResponse\x12\x1a\n\x12\x64\x65leted_partitions\x18\x01 \x01(\x05*P\n\x08ReadMode\x12\x19\n\x15READ_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10READ_MODE_CACHED\x10\x01\x12\x13\n\x0fREAD_MODE_FRESH\x10\x02*\x8f\x01\n\x10\x43heckpointSource\x12!\n\x1d\x43HECKPOINT_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43HECKPOINT_SOURCE_CACHE\x10\x01\x12\x1e\n\x1a\x43HECKPOINT_SOURCE_UPSTREAM\x10\x02\x12\x1b\n\x17\x43HECKPOINT_SOURCE_STALE\x10\x03*h\n\x0c\x43ommitResult\x12\x1d\n\x19\x43OMMIT_RESULT_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMMIT_RESULT_COMMITTED\x10\x01\x12\x1c\n\x18\x43OMMIT_RESULT_SUPERSEDED\x10\x02\x32\xc7\x06\n\x11\x43heckpointService\x12Z\n\rGetCheckpoint\x12#.disgateway.v1.GetCheckpointRequest\x1a$.disgateway.v1.GetCheckpointResponse\x12\x63\n\x10\x43ommitCheckpoint\x12&.disgateway.v1.CommitCheckpointRequest\x1a\'.disgateway.v1.CommitCheckpointResponse\x12\x63\n\x10\x44\x65leteCheckpoint\x12&.disgateway.v1.DeleteCheckpointRequest\x1a\'.disgateway.v1.DeleteCheckpointResponse\x12`\n\x0fListCheckpoints\x12%.disgateway.v1.ListCheckpointsRequest\x1a&.disgateway.v1.ListCheckpointsResponse\x12l\n\x13\x42\x61tchGetCheckpoints\x12).disgateway.v1.BatchGetCheckpointsRequest\x1a*.disgateway.v1.BatchGetCheckpointsResponse\x12u\n\x16\x42\x61tchCommitCheckpoints\x12,.disgateway.v1.BatchCommitCheckpointsRequest\x1a-.disgateway.v1.BatchCommitCheckpointsResponse\x12^\n\rStreamCommits\x12#.disgateway.v1.StreamCommitsRequest\x1a$.disgateway.v1.StreamCommitsResponse(\x01\x30\x01\x12\x65\n\x10WatchCheckpoints\x12&.disgateway.v1.WatchCheckpointsRequest\x1a\'.disgateway.v1.WatchCheckpointsResponse0\x01\x32\x89\x01\n\x16\x43heckpointAdminService\x12o\n\x14\x44\x65leteAppCheckpoints\x12*.disgateway.v1.DeleteAppCheckpointsRequest\x1a+.disgateway.v1.DeleteAppCheckpointsResponseB\xa9\x01\n\x10io.disgateway.v1B\x0f\x43heckpointProtoP\x01Z^github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1;disgatewayv1\xf8\x01\x01\xaa\x02\rDisGateway.V1\xea\x02\x0e\x44isGateway::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,28 +34,60 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'disgateway.v1.checkpoint_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020io.disgateway.v1B\017CheckpointProtoP\001Z^github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1;disgatewayv1\370\001\001\252\002\rDisGateway.V1\352\002\016DisGateway::V1'
-  _globals['_READMODE']._serialized_start=1012
-  _globals['_READMODE']._serialized_end=1092
-  _globals['_CHECKPOINTSOURCE']._serialized_start=1095
-  _globals['_CHECKPOINTSOURCE']._serialized_end=1238
-  _globals['_COMMITRESULT']._serialized_start=1240
-  _globals['_COMMITRESULT']._serialized_end=1344
-  _globals['_CHECKPOINTKEY']._serialized_start=81
-  _globals['_CHECKPOINTKEY']._serialized_end=182
-  _globals['_CHECKPOINT']._serialized_start=184
-  _globals['_CHECKPOINT']._serialized_end=282
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=285
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=438
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=441
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=615
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=618
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=793
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=795
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=912
-  _globals['_DELETECHECKPOINTREQUEST']._serialized_start=914
-  _globals['_DELETECHECKPOINTREQUEST']._serialized_end=982
-  _globals['_DELETECHECKPOINTRESPONSE']._serialized_start=984
-  _globals['_DELETECHECKPOINTRESPONSE']._serialized_end=1010
-  _globals['_CHECKPOINTSERVICE']._serialized_start=1347
-  _globals['_CHECKPOINTSERVICE']._serialized_end=1660
+  _globals['_READMODE']._serialized_start=2753
+  _globals['_READMODE']._serialized_end=2833
+  _globals['_CHECKPOINTSOURCE']._serialized_start=2836
+  _globals['_CHECKPOINTSOURCE']._serialized_end=2979
+  _globals['_COMMITRESULT']._serialized_start=2981
+  _globals['_COMMITRESULT']._serialized_end=3085
+  _globals['_CHECKPOINTKEY']._serialized_start=106
+  _globals['_CHECKPOINTKEY']._serialized_end=207
+  _globals['_CHECKPOINT']._serialized_start=209
+  _globals['_CHECKPOINT']._serialized_end=307
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=310
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=484
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=487
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=661
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=664
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=839
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=841
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=958
+  _globals['_DELETECHECKPOINTREQUEST']._serialized_start=960
+  _globals['_DELETECHECKPOINTREQUEST']._serialized_end=1028
+  _globals['_DELETECHECKPOINTRESPONSE']._serialized_start=1030
+  _globals['_DELETECHECKPOINTRESPONSE']._serialized_end=1056
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_start=1058
+  _globals['_LISTCHECKPOINTSREQUEST']._serialized_end=1160
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_start=1162
+  _globals['_LISTCHECKPOINTSRESPONSE']._serialized_end=1263
+  _globals['_PARTITIONSTATE']._serialized_start=1266
+  _globals['_PARTITIONSTATE']._serialized_end=1439
+  _globals['_BATCHGETCHECKPOINTSREQUEST']._serialized_start=1442
+  _globals['_BATCHGETCHECKPOINTSREQUEST']._serialized_end=1623
+  _globals['_BATCHGETCHECKPOINTSRESPONSE']._serialized_start=1625
+  _globals['_BATCHGETCHECKPOINTSRESPONSE']._serialized_end=1713
+  _globals['_BATCHGETCHECKPOINTSRESULT']._serialized_start=1716
+  _globals['_BATCHGETCHECKPOINTSRESULT']._serialized_end=1849
+  _globals['_BATCHCOMMITCHECKPOINTSREQUEST']._serialized_start=1851
+  _globals['_BATCHCOMMITCHECKPOINTSREQUEST']._serialized_end=1939
+  _globals['_BATCHCOMMITCHECKPOINTSRESPONSE']._serialized_start=1941
+  _globals['_BATCHCOMMITCHECKPOINTSRESPONSE']._serialized_end=2035
+  _globals['_BATCHCOMMITCHECKPOINTSRESULT']._serialized_start=2038
+  _globals['_BATCHCOMMITCHECKPOINTSRESULT']._serialized_end=2177
+  _globals['_STREAMCOMMITSREQUEST']._serialized_start=2179
+  _globals['_STREAMCOMMITSREQUEST']._serialized_end=2269
+  _globals['_STREAMCOMMITSRESPONSE']._serialized_start=2272
+  _globals['_STREAMCOMMITSRESPONSE']._serialized_end=2416
+  _globals['_WATCHCHECKPOINTSREQUEST']._serialized_start=2418
+  _globals['_WATCHCHECKPOINTSREQUEST']._serialized_end=2487
+  _globals['_WATCHCHECKPOINTSRESPONSE']._serialized_start=2490
+  _globals['_WATCHCHECKPOINTSRESPONSE']._serialized_end=2621
+  _globals['_DELETEAPPCHECKPOINTSREQUEST']._serialized_start=2623
+  _globals['_DELETEAPPCHECKPOINTSREQUEST']._serialized_end=2691
+  _globals['_DELETEAPPCHECKPOINTSRESPONSE']._serialized_start=2693
+  _globals['_DELETEAPPCHECKPOINTSRESPONSE']._serialized_end=2751
+  _globals['_CHECKPOINTSERVICE']._serialized_start=3088
+  _globals['_CHECKPOINTSERVICE']._serialized_end=3927
+  _globals['_CHECKPOINTADMINSERVICE']._serialized_start=3930
+  _globals['_CHECKPOINTADMINSERVICE']._serialized_end=4067
 # @@protoc_insertion_point(module_scope)

@@ -9,10 +9,13 @@ metadata holds `dis_error_code`, `dis_request_id` and `http_status`. A field tha
 google.rpc.BadRequest; where a retry helps, a google.rpc.RetryInfo says after how long.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -192,8 +195,13 @@ class GetCheckpointRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     READ_MODE_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
+    ALLOW_STALE_FIELD_NUMBER: _builtins.int
     read_mode: Global___ReadMode.ValueType
     """Unset means READ_MODE_CACHED."""
+    allow_stale: _builtins.bool
+    """With READ_MODE_CACHED, and where the gateway is configured to keep outdated values: take one if DIS cannot be asked.
+    It comes with CHECKPOINT_SOURCE_STALE and its age. Never after a commit whose outcome is not known.
+    """
     @_builtins.property
     def key(self) -> Global___CheckpointKey:
         """Which checkpoint to read. Mandatory."""
@@ -211,10 +219,11 @@ class GetCheckpointRequest(_message.Message):
         key: Global___CheckpointKey | None = ...,
         read_mode: Global___ReadMode.ValueType = ...,
         max_age: _duration_pb2.Duration | None = ...,
+        allow_stale: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "max_age", b"max_age", "read_mode", b"read_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_stale", b"allow_stale", "key", b"key", "max_age", b"max_age", "read_mode", b"read_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,3 +382,425 @@ class DeleteCheckpointResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteCheckpointResponse: _TypeAlias = DeleteCheckpointResponse  # noqa: Y015
+
+@_typing.final
+class ListCheckpointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_NAME_FIELD_NUMBER: _builtins.int
+    APP_NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    stream_name: _builtins.str
+    """Name of the DIS stream. Mandatory, as in CheckpointKey."""
+    app_name: _builtins.str
+    """Name of the consuming DIS app. Mandatory, as in CheckpointKey."""
+    page_size: _builtins.int
+    """Most partitions in one answer: 1 to 1,000. Unset means 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the answer before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        stream_name: _builtins.str = ...,
+        app_name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_name", b"app_name", "page_size", b"page_size", "page_token", b"page_token", "stream_name", b"stream_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckpointsRequest: _TypeAlias = ListCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class ListCheckpointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty on the last one."""
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionState]:
+        """In the order of the partitions."""
+
+    def __init__(
+        self,
+        *,
+        partitions: _abc.Iterable[Global___PartitionState] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "partitions", b"partitions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCheckpointsResponse: _TypeAlias = ListCheckpointsResponse  # noqa: Y015
+
+@_typing.final
+class PartitionState(_message.Message):
+    """A partition, and where an app stands in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    EARLIEST_SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    LATEST_SEQUENCE_NUMBER_FIELD_NUMBER: _builtins.int
+    LAG_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    found: _builtins.bool
+    """Whether there is a checkpoint."""
+    earliest_sequence_number: _builtins.str
+    """Sequence number of the oldest record that the partition still has, as a decimal number."""
+    latest_sequence_number: _builtins.str
+    """Sequence number of the newest record, as a decimal number."""
+    lag: _builtins.int
+    """How many records the app has not finished: newest minus committed; without a checkpoint, newest minus oldest."""
+    status: _builtins.str
+    """The state of the partition as DIS says it: CREATING, ACTIVE, DELETED or EXPIRED."""
+    @_builtins.property
+    def checkpoint(self) -> Global___Checkpoint:
+        """Its key, always; its number if `found`. Its metadata is not known here and empty: GetCheckpoint has it."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: Global___Checkpoint | None = ...,
+        found: _builtins.bool = ...,
+        earliest_sequence_number: _builtins.str = ...,
+        latest_sequence_number: _builtins.str = ...,
+        lag: _builtins.int = ...,
+        status: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "earliest_sequence_number", b"earliest_sequence_number", "found", b"found", "lag", b"lag", "latest_sequence_number", b"latest_sequence_number", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartitionState: _TypeAlias = PartitionState  # noqa: Y015
+
+@_typing.final
+class BatchGetCheckpointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    READ_MODE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    ALLOW_STALE_FIELD_NUMBER: _builtins.int
+    read_mode: Global___ReadMode.ValueType
+    """For all of them, as in GetCheckpointRequest."""
+    allow_stale: _builtins.bool
+    """For all of them, as in GetCheckpointRequest."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckpointKey]:
+        """Which checkpoints to read: 1 to 1,000."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """For all of them, as in GetCheckpointRequest."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___CheckpointKey] | None = ...,
+        read_mode: Global___ReadMode.ValueType = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+        allow_stale: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_stale", b"allow_stale", "keys", b"keys", "max_age", b"max_age", "read_mode", b"read_mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetCheckpointsRequest: _TypeAlias = BatchGetCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetCheckpointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchGetCheckpointsResult]:
+        """One for each key, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchGetCheckpointsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetCheckpointsResponse: _TypeAlias = BatchGetCheckpointsResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetCheckpointsResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___GetCheckpointResponse:
+        """What GetCheckpoint would have answered."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """The error that GetCheckpoint would have answered, with the same details."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___GetCheckpointResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "result", b"result", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "result", b"result", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "status"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___BatchGetCheckpointsResult: _TypeAlias = BatchGetCheckpointsResult  # noqa: Y015
+
+@_typing.final
+class BatchCommitCheckpointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commits(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommitCheckpointRequest]:
+        """What to commit: 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        commits: _abc.Iterable[Global___CommitCheckpointRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCommitCheckpointsRequest: _TypeAlias = BatchCommitCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class BatchCommitCheckpointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCommitCheckpointsResult]:
+        """One for each commit, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchCommitCheckpointsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCommitCheckpointsResponse: _TypeAlias = BatchCommitCheckpointsResponse  # noqa: Y015
+
+@_typing.final
+class BatchCommitCheckpointsResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___CommitCheckpointResponse:
+        """What CommitCheckpoint would have answered."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """The error that CommitCheckpoint would have answered, with the same details."""
+
+    def __init__(
+        self,
+        *,
+        response: Global___CommitCheckpointResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "result", b"result", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "result", b"result", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "status"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___BatchCommitCheckpointsResult: _TypeAlias = BatchCommitCheckpointsResult  # noqa: Y015
+
+@_typing.final
+class StreamCommitsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Comes back with the answer. Any number that the client has no other unanswered commit for."""
+    @_builtins.property
+    def commit(self) -> Global___CommitCheckpointRequest:
+        """What to commit. Mandatory."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        commit: Global___CommitCheckpointRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamCommitsRequest: _TypeAlias = StreamCommitsRequest  # noqa: Y015
+
+@_typing.final
+class StreamCommitsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The id of the request that this answers."""
+    @_builtins.property
+    def response(self) -> Global___CommitCheckpointResponse:
+        """What CommitCheckpoint would have answered."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """The error that CommitCheckpoint would have answered, with the same details."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        response: Global___CommitCheckpointResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "result", b"result", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "response", b"response", "result", b"result", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "status"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___StreamCommitsResponse: _TypeAlias = StreamCommitsResponse  # noqa: Y015
+
+@_typing.final
+class WatchCheckpointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckpointKey]:
+        """Which checkpoints to follow: 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___CheckpointKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCheckpointsRequest: _TypeAlias = WatchCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class WatchCheckpointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    found: _builtins.bool
+    """Whether there is a checkpoint."""
+    @_builtins.property
+    def key(self) -> Global___CheckpointKey:
+        """The key, with the partition in its long spelling."""
+
+    @_builtins.property
+    def checkpoint(self) -> Global___Checkpoint:
+        """The checkpoint that now stands; set exactly when `found` is true."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___CheckpointKey | None = ...,
+        checkpoint: Global___Checkpoint | None = ...,
+        found: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "found", b"found", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCheckpointsResponse: _TypeAlias = WatchCheckpointsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteAppCheckpointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_NAME_FIELD_NUMBER: _builtins.int
+    APP_NAME_FIELD_NUMBER: _builtins.int
+    stream_name: _builtins.str
+    """Name of the DIS stream. Mandatory, as in CheckpointKey."""
+    app_name: _builtins.str
+    """Name of the consuming DIS app. Mandatory, as in CheckpointKey."""
+    def __init__(
+        self,
+        *,
+        stream_name: _builtins.str = ...,
+        app_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_name", b"app_name", "stream_name", b"stream_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAppCheckpointsRequest: _TypeAlias = DeleteAppCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class DeleteAppCheckpointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_PARTITIONS_FIELD_NUMBER: _builtins.int
+    deleted_partitions: _builtins.int
+    """How many partitions had a checkpoint that is now deleted."""
+    def __init__(
+        self,
+        *,
+        deleted_partitions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_partitions", b"deleted_partitions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteAppCheckpointsResponse: _TypeAlias = DeleteAppCheckpointsResponse  # noqa: Y015

@@ -54,6 +54,31 @@ class CheckpointServiceStub:
                 request_serializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteCheckpointRequest.SerializeToString,
                 response_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteCheckpointResponse.FromString,
                 _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/disgateway.v1.CheckpointService/ListCheckpoints',
+                request_serializer=disgateway_dot_v1_dot_checkpoint__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.BatchGetCheckpoints = channel.unary_unary(
+                '/disgateway.v1.CheckpointService/BatchGetCheckpoints',
+                request_serializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchGetCheckpointsRequest.SerializeToString,
+                response_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchGetCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.BatchCommitCheckpoints = channel.unary_unary(
+                '/disgateway.v1.CheckpointService/BatchCommitCheckpoints',
+                request_serializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchCommitCheckpointsRequest.SerializeToString,
+                response_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchCommitCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.StreamCommits = channel.stream_stream(
+                '/disgateway.v1.CheckpointService/StreamCommits',
+                request_serializer=disgateway_dot_v1_dot_checkpoint__pb2.StreamCommitsRequest.SerializeToString,
+                response_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.StreamCommitsResponse.FromString,
+                _registered_method=True)
+        self.WatchCheckpoints = channel.unary_stream(
+                '/disgateway.v1.CheckpointService/WatchCheckpoints',
+                request_serializer=disgateway_dot_v1_dot_checkpoint__pb2.WatchCheckpointsRequest.SerializeToString,
+                response_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.WatchCheckpointsResponse.FromString,
+                _registered_method=True)
 
 
 class CheckpointServiceServicer:
@@ -73,7 +98,8 @@ class CheckpointServiceServicer:
 
         Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), NOT_FOUND (STREAM_NOT_FOUND, APP_NOT_FOUND,
         PARTITION_NOT_FOUND), RESOURCE_EXHAUSTED (UPSTREAM_THROTTLED), UNAVAILABLE (UPSTREAM_UNAVAILABLE: DIS could not be
-        asked), FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
+        asked), DEADLINE_EXCEEDED (UPSTREAM_TOO_SLOW: it did not answer in time; DEADLINE_TOO_SHORT: it was not asked),
+        FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,10 +112,16 @@ class CheckpointServiceServicer:
         not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
         idempotent. Any other error means that this commit is not stored.
 
+        One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
+        highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
+        likes. A commit with `allow_rewind` is stored by itself, in its turn. The call's deadline bounds the wait, not a write
+        that was sent.
+
         Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), FAILED_PRECONDITION (CHECKPOINT_REGRESSION: DIS has a
         higher number, given in the ErrorInfo's metadata as `effective_sequence_number`; CONSUMER_FENCED: another consumer
         has taken over), ABORTED (CONSUMER_GROUP_REBALANCING: rejoin the group first), OUT_OF_RANGE
-        (SEQUENCE_NUMBER_OUT_OF_RANGE), and those of GetCheckpoint.
+        (SEQUENCE_NUMBER_OUT_OF_RANGE), RESOURCE_EXHAUSTED (GATEWAY_OVERLOADED: too many commits wait), DEADLINE_EXCEEDED
+        (DEADLINE_TOO_SHORT: nothing was sent), and those of GetCheckpoint.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,6 +132,55 @@ class CheckpointServiceServicer:
 
         A lost answer has reason DELETE_OUTCOME_UNKNOWN: delete again, that is safe. Other errors are those of
         GetCheckpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """Lists where an app stands in every partition of a stream, and how far behind it is. Always asks DIS; one page is one
+        call to DIS.
+
+        Errors: those of GetCheckpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetCheckpoints(self, request, context):
+        """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
+        a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCommitCheckpoints(self, request, context):
+        """Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
+        the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamCommits(self, request_iterator, context):
+        """Commits over one stream. Every id is answered exactly once, when DIS has stored its commit (or a higher one of the
+        same key) or when it failed; answers may come in another order than the requests. The gateway takes at most 1,000
+        unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
+        sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
+
+        A stream that breaks leaves its unanswered commits unknown: commit again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCheckpoints(self, request, context):
+        """Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
+        commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in
+        between. What other gateways write is seen when this one reads it.
+
+        Errors: those of GetCheckpoint, where a present value cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +203,31 @@ def add_CheckpointServiceServicer_to_server(servicer, server):
                     servicer.DeleteCheckpoint,
                     request_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteCheckpointRequest.FromString,
                     response_serializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteCheckpointResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=disgateway_dot_v1_dot_checkpoint__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'BatchGetCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetCheckpoints,
+                    request_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchGetCheckpointsRequest.FromString,
+                    response_serializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchGetCheckpointsResponse.SerializeToString,
+            ),
+            'BatchCommitCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCommitCheckpoints,
+                    request_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchCommitCheckpointsRequest.FromString,
+                    response_serializer=disgateway_dot_v1_dot_checkpoint__pb2.BatchCommitCheckpointsResponse.SerializeToString,
+            ),
+            'StreamCommits': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamCommits,
+                    request_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.StreamCommitsRequest.FromString,
+                    response_serializer=disgateway_dot_v1_dot_checkpoint__pb2.StreamCommitsResponse.SerializeToString,
+            ),
+            'WatchCheckpoints': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCheckpoints,
+                    request_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.WatchCheckpointsRequest.FromString,
+                    response_serializer=disgateway_dot_v1_dot_checkpoint__pb2.WatchCheckpointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -210,6 +316,218 @@ class CheckpointService:
             '/disgateway.v1.CheckpointService/DeleteCheckpoint',
             disgateway_dot_v1_dot_checkpoint__pb2.DeleteCheckpointRequest.SerializeToString,
             disgateway_dot_v1_dot_checkpoint__pb2.DeleteCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/disgateway.v1.CheckpointService/ListCheckpoints',
+            disgateway_dot_v1_dot_checkpoint__pb2.ListCheckpointsRequest.SerializeToString,
+            disgateway_dot_v1_dot_checkpoint__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/disgateway.v1.CheckpointService/BatchGetCheckpoints',
+            disgateway_dot_v1_dot_checkpoint__pb2.BatchGetCheckpointsRequest.SerializeToString,
+            disgateway_dot_v1_dot_checkpoint__pb2.BatchGetCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCommitCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/disgateway.v1.CheckpointService/BatchCommitCheckpoints',
+            disgateway_dot_v1_dot_checkpoint__pb2.BatchCommitCheckpointsRequest.SerializeToString,
+            disgateway_dot_v1_dot_checkpoint__pb2.BatchCommitCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamCommits(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/disgateway.v1.CheckpointService/StreamCommits',
+            disgateway_dot_v1_dot_checkpoint__pb2.StreamCommitsRequest.SerializeToString,
+            disgateway_dot_v1_dot_checkpoint__pb2.StreamCommitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/disgateway.v1.CheckpointService/WatchCheckpoints',
+            disgateway_dot_v1_dot_checkpoint__pb2.WatchCheckpointsRequest.SerializeToString,
+            disgateway_dot_v1_dot_checkpoint__pb2.WatchCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class CheckpointAdminServiceStub:
+    """Works on many checkpoints at once. It is served only where the gateway's configuration turns it on.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.DeleteAppCheckpoints = channel.unary_unary(
+                '/disgateway.v1.CheckpointAdminService/DeleteAppCheckpoints',
+                request_serializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteAppCheckpointsRequest.SerializeToString,
+                response_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteAppCheckpointsResponse.FromString,
+                _registered_method=True)
+
+
+class CheckpointAdminServiceServicer:
+    """Works on many checkpoints at once. It is served only where the gateway's configuration turns it on.
+    """
+
+    def DeleteAppCheckpoints(self, request, context):
+        """Deletes every checkpoint of an app on a stream, partition by partition. The app's consumers will start as if they
+        had never read. If it fails half-way, the partitions before are deleted: call it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_CheckpointAdminServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'DeleteAppCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAppCheckpoints,
+                    request_deserializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteAppCheckpointsRequest.FromString,
+                    response_serializer=disgateway_dot_v1_dot_checkpoint__pb2.DeleteAppCheckpointsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'disgateway.v1.CheckpointAdminService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('disgateway.v1.CheckpointAdminService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class CheckpointAdminService:
+    """Works on many checkpoints at once. It is served only where the gateway's configuration turns it on.
+    """
+
+    @staticmethod
+    def DeleteAppCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/disgateway.v1.CheckpointAdminService/DeleteAppCheckpoints',
+            disgateway_dot_v1_dot_checkpoint__pb2.DeleteAppCheckpointsRequest.SerializeToString,
+            disgateway_dot_v1_dot_checkpoint__pb2.DeleteAppCheckpointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,7 +53,8 @@ class CheckpointServiceStub:
 
     Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), NOT_FOUND (STREAM_NOT_FOUND, APP_NOT_FOUND,
     PARTITION_NOT_FOUND), RESOURCE_EXHAUSTED (UPSTREAM_THROTTLED), UNAVAILABLE (UPSTREAM_UNAVAILABLE: DIS could not be
-    asked), FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
+    asked), DEADLINE_EXCEEDED (UPSTREAM_TOO_SLOW: it did not answer in time; DEADLINE_TOO_SHORT: it was not asked),
+    FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
     """
     CommitCheckpoint: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.CommitCheckpointRequest, _checkpoint_pb2.CommitCheckpointResponse]
     """Writes the checkpoint of one partition through to DIS. OK means that DIS has answered that it is stored.
@@ -62,16 +63,51 @@ class CheckpointServiceStub:
     not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
     idempotent. Any other error means that this commit is not stored.
 
+    One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
+    highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
+    likes. A commit with `allow_rewind` is stored by itself, in its turn. The call's deadline bounds the wait, not a write
+    that was sent.
+
     Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), FAILED_PRECONDITION (CHECKPOINT_REGRESSION: DIS has a
     higher number, given in the ErrorInfo's metadata as `effective_sequence_number`; CONSUMER_FENCED: another consumer
     has taken over), ABORTED (CONSUMER_GROUP_REBALANCING: rejoin the group first), OUT_OF_RANGE
-    (SEQUENCE_NUMBER_OUT_OF_RANGE), and those of GetCheckpoint.
+    (SEQUENCE_NUMBER_OUT_OF_RANGE), RESOURCE_EXHAUSTED (GATEWAY_OVERLOADED: too many commits wait), DEADLINE_EXCEEDED
+    (DEADLINE_TOO_SHORT: nothing was sent), and those of GetCheckpoint.
     """
     DeleteCheckpoint: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.DeleteCheckpointRequest, _checkpoint_pb2.DeleteCheckpointResponse]
     """Deletes the checkpoint of exactly one partition. Deleting one that does not exist is OK.
 
     A lost answer has reason DELETE_OUTCOME_UNKNOWN: delete again, that is safe. Other errors are those of
     GetCheckpoint.
+    """
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.ListCheckpointsRequest, _checkpoint_pb2.ListCheckpointsResponse]
+    """Lists where an app stands in every partition of a stream, and how far behind it is. Always asks DIS; one page is one
+    call to DIS.
+
+    Errors: those of GetCheckpoint.
+    """
+    BatchGetCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchGetCheckpointsRequest, _checkpoint_pb2.BatchGetCheckpointsResponse]
+    """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
+    a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+    """
+    BatchCommitCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchCommitCheckpointsRequest, _checkpoint_pb2.BatchCommitCheckpointsResponse]
+    """Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
+    the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
+    """
+    StreamCommits: _grpc.StreamStreamMultiCallable[_checkpoint_pb2.StreamCommitsRequest, _checkpoint_pb2.StreamCommitsResponse]
+    """Commits over one stream. Every id is answered exactly once, when DIS has stored its commit (or a higher one of the
+    same key) or when it failed; answers may come in another order than the requests. The gateway takes at most 1,000
+    unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
+    sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
+
+    A stream that breaks leaves its unanswered commits unknown: commit again.
+    """
+    WatchCheckpoints: _grpc.UnaryStreamMultiCallable[_checkpoint_pb2.WatchCheckpointsRequest, _checkpoint_pb2.WatchCheckpointsResponse]
+    """Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
+    commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in
+    between. What other gateways write is seen when this one reads it.
+
+    Errors: those of GetCheckpoint, where a present value cannot be read.
     """
 
 @_typing.type_check_only
@@ -93,7 +129,8 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
 
     Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), NOT_FOUND (STREAM_NOT_FOUND, APP_NOT_FOUND,
     PARTITION_NOT_FOUND), RESOURCE_EXHAUSTED (UPSTREAM_THROTTLED), UNAVAILABLE (UPSTREAM_UNAVAILABLE: DIS could not be
-    asked), FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
+    asked), DEADLINE_EXCEEDED (UPSTREAM_TOO_SLOW: it did not answer in time; DEADLINE_TOO_SHORT: it was not asked),
+    FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
     """
     CommitCheckpoint: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.CommitCheckpointRequest, _checkpoint_pb2.CommitCheckpointResponse]  # type: ignore[assignment]
     """Writes the checkpoint of one partition through to DIS. OK means that DIS has answered that it is stored.
@@ -102,16 +139,51 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
     not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
     idempotent. Any other error means that this commit is not stored.
 
+    One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
+    highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
+    likes. A commit with `allow_rewind` is stored by itself, in its turn. The call's deadline bounds the wait, not a write
+    that was sent.
+
     Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), FAILED_PRECONDITION (CHECKPOINT_REGRESSION: DIS has a
     higher number, given in the ErrorInfo's metadata as `effective_sequence_number`; CONSUMER_FENCED: another consumer
     has taken over), ABORTED (CONSUMER_GROUP_REBALANCING: rejoin the group first), OUT_OF_RANGE
-    (SEQUENCE_NUMBER_OUT_OF_RANGE), and those of GetCheckpoint.
+    (SEQUENCE_NUMBER_OUT_OF_RANGE), RESOURCE_EXHAUSTED (GATEWAY_OVERLOADED: too many commits wait), DEADLINE_EXCEEDED
+    (DEADLINE_TOO_SHORT: nothing was sent), and those of GetCheckpoint.
     """
     DeleteCheckpoint: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.DeleteCheckpointRequest, _checkpoint_pb2.DeleteCheckpointResponse]  # type: ignore[assignment]
     """Deletes the checkpoint of exactly one partition. Deleting one that does not exist is OK.
 
     A lost answer has reason DELETE_OUTCOME_UNKNOWN: delete again, that is safe. Other errors are those of
     GetCheckpoint.
+    """
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.ListCheckpointsRequest, _checkpoint_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    """Lists where an app stands in every partition of a stream, and how far behind it is. Always asks DIS; one page is one
+    call to DIS.
+
+    Errors: those of GetCheckpoint.
+    """
+    BatchGetCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchGetCheckpointsRequest, _checkpoint_pb2.BatchGetCheckpointsResponse]  # type: ignore[assignment]
+    """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
+    a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+    """
+    BatchCommitCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchCommitCheckpointsRequest, _checkpoint_pb2.BatchCommitCheckpointsResponse]  # type: ignore[assignment]
+    """Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
+    the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
+    """
+    StreamCommits: _aio.StreamStreamMultiCallable[_checkpoint_pb2.StreamCommitsRequest, _checkpoint_pb2.StreamCommitsResponse]  # type: ignore[assignment]
+    """Commits over one stream. Every id is answered exactly once, when DIS has stored its commit (or a higher one of the
+    same key) or when it failed; answers may come in another order than the requests. The gateway takes at most 1,000
+    unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
+    sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
+
+    A stream that breaks leaves its unanswered commits unknown: commit again.
+    """
+    WatchCheckpoints: _aio.UnaryStreamMultiCallable[_checkpoint_pb2.WatchCheckpointsRequest, _checkpoint_pb2.WatchCheckpointsResponse]  # type: ignore[assignment]
+    """Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
+    commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in
+    between. What other gateways write is seen when this one reads it.
+
+    Errors: those of GetCheckpoint, where a present value cannot be read.
     """
 
 class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -136,7 +208,8 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), NOT_FOUND (STREAM_NOT_FOUND, APP_NOT_FOUND,
         PARTITION_NOT_FOUND), RESOURCE_EXHAUSTED (UPSTREAM_THROTTLED), UNAVAILABLE (UPSTREAM_UNAVAILABLE: DIS could not be
-        asked), FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
+        asked), DEADLINE_EXCEEDED (UPSTREAM_TOO_SLOW: it did not answer in time; DEADLINE_TOO_SHORT: it was not asked),
+        FAILED_PRECONDITION (UPSTREAM_CREDENTIALS_REJECTED and others that the operator of the gateway must mend).
         """
 
     @_abc_1.abstractmethod
@@ -151,10 +224,16 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
         not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
         idempotent. Any other error means that this commit is not stored.
 
+        One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
+        highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
+        likes. A commit with `allow_rewind` is stored by itself, in its turn. The call's deadline bounds the wait, not a write
+        that was sent.
+
         Errors: INVALID_ARGUMENT (a field is wrong, see BadRequest), FAILED_PRECONDITION (CHECKPOINT_REGRESSION: DIS has a
         higher number, given in the ErrorInfo's metadata as `effective_sequence_number`; CONSUMER_FENCED: another consumer
         has taken over), ABORTED (CONSUMER_GROUP_REBALANCING: rejoin the group first), OUT_OF_RANGE
-        (SEQUENCE_NUMBER_OUT_OF_RANGE), and those of GetCheckpoint.
+        (SEQUENCE_NUMBER_OUT_OF_RANGE), RESOURCE_EXHAUSTED (GATEWAY_OVERLOADED: too many commits wait), DEADLINE_EXCEEDED
+        (DEADLINE_TOO_SHORT: nothing was sent), and those of GetCheckpoint.
         """
 
     @_abc_1.abstractmethod
@@ -169,4 +248,100 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
         GetCheckpoint.
         """
 
+    @_abc_1.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: _checkpoint_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkpoint_pb2.ListCheckpointsResponse, _abc.Awaitable[_checkpoint_pb2.ListCheckpointsResponse]]:
+        """Lists where an app stands in every partition of a stream, and how far behind it is. Always asks DIS; one page is one
+        call to DIS.
+
+        Errors: those of GetCheckpoint.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetCheckpoints(
+        self,
+        request: _checkpoint_pb2.BatchGetCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkpoint_pb2.BatchGetCheckpointsResponse, _abc.Awaitable[_checkpoint_pb2.BatchGetCheckpointsResponse]]:
+        """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
+        a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCommitCheckpoints(
+        self,
+        request: _checkpoint_pb2.BatchCommitCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkpoint_pb2.BatchCommitCheckpointsResponse, _abc.Awaitable[_checkpoint_pb2.BatchCommitCheckpointsResponse]]:
+        """Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
+        the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamCommits(
+        self,
+        request_iterator: _MaybeAsyncIterator[_checkpoint_pb2.StreamCommitsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_checkpoint_pb2.StreamCommitsResponse], _abc.AsyncIterator[_checkpoint_pb2.StreamCommitsResponse]]:
+        """Commits over one stream. Every id is answered exactly once, when DIS has stored its commit (or a higher one of the
+        same key) or when it failed; answers may come in another order than the requests. The gateway takes at most 1,000
+        unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
+        sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
+
+        A stream that breaks leaves its unanswered commits unknown: commit again.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchCheckpoints(
+        self,
+        request: _checkpoint_pb2.WatchCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_checkpoint_pb2.WatchCheckpointsResponse], _abc.AsyncIterator[_checkpoint_pb2.WatchCheckpointsResponse]]:
+        """Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
+        commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in
+        between. What other gateways write is seen when this one reads it.
+
+        Errors: those of GetCheckpoint, where a present value cannot be read.
+        """
+
 def add_CheckpointServiceServicer_to_server(servicer: CheckpointServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class CheckpointAdminServiceStub:
+    """Works on many checkpoints at once. It is served only where the gateway's configuration turns it on."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> CheckpointAdminServiceAsyncStub: ...
+    DeleteAppCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.DeleteAppCheckpointsRequest, _checkpoint_pb2.DeleteAppCheckpointsResponse]
+    """Deletes every checkpoint of an app on a stream, partition by partition. The app's consumers will start as if they
+    had never read. If it fails half-way, the partitions before are deleted: call it again.
+    """
+
+@_typing.type_check_only
+class CheckpointAdminServiceAsyncStub(CheckpointAdminServiceStub):
+    """Works on many checkpoints at once. It is served only where the gateway's configuration turns it on."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    DeleteAppCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.DeleteAppCheckpointsRequest, _checkpoint_pb2.DeleteAppCheckpointsResponse]  # type: ignore[assignment]
+    """Deletes every checkpoint of an app on a stream, partition by partition. The app's consumers will start as if they
+    had never read. If it fails half-way, the partitions before are deleted: call it again.
+    """
+
+class CheckpointAdminServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Works on many checkpoints at once. It is served only where the gateway's configuration turns it on."""
+
+    @_abc_1.abstractmethod
+    def DeleteAppCheckpoints(
+        self,
+        request: _checkpoint_pb2.DeleteAppCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkpoint_pb2.DeleteAppCheckpointsResponse, _abc.Awaitable[_checkpoint_pb2.DeleteAppCheckpointsResponse]]:
+        """Deletes every checkpoint of an app on a stream, partition by partition. The app's consumers will start as if they
+        had never read. If it fails half-way, the partitions before are deleted: call it again.
+        """
+
+def add_CheckpointAdminServiceServicer_to_server(servicer: CheckpointAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

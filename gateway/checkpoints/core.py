@@ -1,0 +1,524 @@
+"""The decisions on reads and commits as a state machine: events in, effects out; no thread, no I/O, no own clock.
+
+The rules that it keeps, for each key:
+
+- One write is under way at a time. Commits that arrive meanwhile wait in the key's lane; then the run of them at its
+  head folds into one write of the highest number. Rewinds and deletes are barriers: they are never folded.
+- What a read brings replaces what is known only if nothing was heard since the read was asked for. So a slow read never
+  overwrites a newer commit or a newer read, and no reader is taken back.
+- A write whose outcome is not known leaves a doubt: nothing is served, and no commit decided, before DIS was asked.
+- A commit below the known number asks DIS first, and is refused if DIS has more.
+
+A driver calls the methods under one lock, and carries the effects out after it let go of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.checkpoints.cache import CheckpointCache, Known
+from gateway.checkpoints.work import (
+    Answer,
+    Call,
+    Changed,
+    CommitCall,
+    CommitResult,
+    DeleteCall,
+    Deleted,
+    Effect,
+    Event,
+    Job,
+    Note,
+    Outdated,
+    Phase,
+    ReadCall,
+    ReadJob,
+    ReadResult,
+    Result,
+    Source,
+    Start,
+    WriteCall,
+    WriteJob,
+)
+from gateway.errors import (
+    CheckpointRegression,
+    CommitOutcomeUnknown,
+    DeadlineTooShort,
+    DeleteOutcomeUnknown,
+    GatewayError,
+    OutcomeUnknown,
+    Overloaded,
+    ReadTimedOut,
+    Status,
+)
+from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
+
+_OTHERS_WRITE = frozenset({"CONSUMER_FENCED", "CONSUMER_GROUP_REBALANCING"})
+"""Reasons that say that another consumer has, or soon will have, taken over: what is known is no longer the newest."""
+_VALUE_REFUSED = frozenset({"SEQUENCE_NUMBER_OUT_OF_RANGE", "SEQUENCE_NUMBER_INVALID"})
+"""Reasons that are about one number, and say nothing about the lower ones that were folded into it."""
+
+
+class RegressPolicy(StrEnum):
+    """What becomes of a commit below the number that DIS has, where the caller did not allow a rewind."""
+
+    REJECT = "reject"
+    WARN = "warn"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """Times in seconds; 0 turns a thing off. ``max_queue`` bounds one lane, ``max_waiting`` all of them."""
+
+    ttl: float = 2.0
+    absent_ttl: float = 0.0
+    stale_ttl: float = 0.0
+    regress: RegressPolicy = RegressPolicy.REJECT
+    max_queue: int = 1000
+    max_waiting: int = 20_000
+
+
+@dataclass(slots=True)
+class _KeyState:
+    """A key with something under way. ``known`` is the truth while the state lives, whatever the cache drops."""
+
+    known: Known | None
+    queue: deque[WriteCall] = field(default_factory=deque)
+    writing: WriteJob | ReadJob | None = None
+    flights: list[ReadJob] = field(default_factory=list)
+    overtaken: list[ReadCall] = field(default_factory=list)
+    """reads that a write has overtaken: they are read for again while no write is under way"""
+    seen: bool = False
+    """whether DIS said something while the write was under way: before or after it was applied, nobody knows"""
+
+    @property
+    def idle(self) -> bool:
+        return self.writing is None and not (self.queue or self.flights or self.overtaken)
+
+
+class Core:
+    """Decides. ``clock`` gives seconds. Not thread-safe: its driver has the lock."""
+
+    def __init__(self, settings: CoreSettings, cache: CheckpointCache, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._clock = clock
+        self._order = 0
+        self._waiting = 0
+        self._states: dict[CheckpointKey, _KeyState] = {}
+        self._effects: list[Effect] = []
+
+    # events
+
+    def read(self, call: ReadCall) -> list[Effect]:
+        """Somebody wants to read."""
+        now = self._clock()
+        known = self._known(call.key)
+        if not call.fresh and known is not None and self._servable(known, call, now):
+            self._note(Event.CACHE_HIT, call.key)
+            self._answer(call, _from(known, Source.CACHE, now))
+        elif call.deadline <= now:
+            self._answer(call, DeadlineTooShort("no time was left to ask DIS; nothing was sent"))
+        else:
+            self._note(Event.CACHE_MISS, call.key)
+            self._join_or_fly(call, now)
+        return self._taken()
+
+    def commit(self, call: CommitCall) -> list[Effect]:
+        """Somebody wants to commit."""
+        self._queue(call)
+        return self._taken()
+
+    def delete(self, call: DeleteCall) -> list[Effect]:
+        """Somebody wants to delete."""
+        self._queue(call)
+        return self._taken()
+
+    def left(self, call: Call) -> list[Effect]:
+        """A caller's time is over, or it went away: it is answered now. A write that was sent goes on."""
+        state = self._states.get(call.key)
+        if call.phase is not Phase.DONE and state is not None:
+            if isinstance(call, ReadCall):
+                for calls in (state.overtaken, *(flight.calls for flight in state.flights)):
+                    if call in calls:
+                        calls.remove(call)
+                self._answer(call, ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0))
+                self._drop_if_idle(state, call.key)
+            elif call.phase is Phase.SENT:
+                self._doubt(state, call.key)
+                self._answer(call, _unknown(call))
+            elif isinstance(call, CommitCall | DeleteCall):
+                self._unqueue(state, call)
+                self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
+        return self._taken()
+
+    def finished(self, job: Job, outcome: Checkpoint | GatewayError | None) -> list[Effect]:
+        """A job is over. ``outcome`` of a read is what DIS has (None: nothing), of a write None; or an error."""
+        state = self._states[job.key]
+        if isinstance(job, ReadJob):
+            state.flights.remove(job)
+            newest = self._read_finished(state, job, outcome)
+            if job is state.writing:
+                self._decide(state, job, outcome, newest=newest)
+        else:
+            state.writing = None
+            self._write_finished(state, job, outcome)
+        self._go_on(state, job.key)
+        return self._taken()
+
+    # what a list of checkpoints, which has numbers and no metadata, tells
+
+    def next_order(self) -> int:
+        """The order of something that is asked of DIS now."""
+        self._order += 1
+        return self._order
+
+    def listed(self, order: int, numbers: Iterable[tuple[CheckpointKey, SequenceNumber | None]]) -> list[Effect]:
+        """A list that was asked for at ``order``.
+
+        What differs is not served any more; what is the same stays as it is, as the list does not tell its metadata.
+        """
+        for key, number in numbers:
+            known = self._known(key)
+            if known is None or known.doubt or known.order > order or known.number == number:
+                continue
+            self._keep(key, Known(order, order, self._clock(), number))
+            self._effects.append(Outdated(key))
+        return self._taken()
+
+    # reads
+
+    def _known(self, key: CheckpointKey) -> Known | None:
+        state = self._states.get(key)
+        return self._cache.get(key) if state is None else state.known
+
+    def _servable(self, known: Known, call: ReadCall, now: float) -> bool:
+        if not known.complete:
+            return False
+        ttl = self._settings.ttl if known.checkpoint is not None else self._settings.absent_ttl
+        return now - known.at < _longest(call, ttl)
+
+    def _join_or_fly(self, call: ReadCall, now: float) -> None:
+        state = self._state(call.key)
+        call.phase = Phase.READING
+        if not call.fresh and state.flights:
+            last = state.flights[-1]
+            # What it brings may be as old as itself, so the same bound holds as for what is cached.
+            young = now - last.at < _longest(call, self._settings.ttl)
+            if young and (state.known is None or last.order > state.known.order):
+                last.calls.append(call)
+                self._note(Event.FLIGHT_SHARED, call.key)
+                return
+        self._fly(state, call.key, now, calls=[call])
+
+    def _fly(
+        self,
+        state: _KeyState,
+        key: CheckpointKey,
+        now: float,
+        *,
+        calls: list[ReadCall] | None = None,
+        deciding: list[CommitCall] | None = None,
+    ) -> ReadJob:
+        job = ReadJob(key, self.next_order(), now, calls or [], deciding or [])
+        state.flights.append(job)
+        self._effects.append(Start(job))
+        return job
+
+    def _read_finished(self, state: _KeyState, job: ReadJob, outcome: Checkpoint | GatewayError | None) -> bool:
+        """Answer those who wait for a read; tells whether what it brought is the newest that is known."""
+        now = self._clock()
+        known = state.known
+        same = known is not None and known.complete and known.checkpoint == outcome
+        if known is not None and known.order > job.order and not same:
+            # Something else was heard since this was asked for, from a write or another read: which of the two is
+            # newer, nobody can tell.
+            for call in job.calls:
+                if known.complete and (
+                    known.asked > job.order or (not call.fresh and self._servable(known, call, now))
+                ):
+                    self._answer(call, _from(known, Source.CACHE, now))
+                else:
+                    state.overtaken.append(call)
+            return False
+        if isinstance(outcome, GatewayError):
+            self._read_failed(state, job, outcome, now)
+            return False
+        self._learn(state, job.key, Known.said(self.next_order(), job.order, job.at, outcome))
+        for call in job.calls:
+            self._answer(call, ReadResult(outcome, Source.UPSTREAM, order=self._order))
+        return True
+
+    def _read_failed(self, state: _KeyState, job: ReadJob, error: GatewayError, now: float) -> None:
+        known = state.known
+        if error.status is Status.NOT_FOUND and known is not None and not known.doubt:
+            # The stream, app or partition is gone, and the checkpoint with it: nothing of before may be served.
+            self._keep(job.key, Known(self.next_order(), job.order, job.at, doubt=True))
+        for call in job.calls:
+            stale = state.known
+            if (
+                call.allow_stale
+                and not call.fresh
+                and error.retry_after is not None
+                and stale is not None
+                and stale.checkpoint is not None
+                and now - stale.at < self._settings.stale_ttl
+            ):
+                self._note(Event.SERVED_STALE, call.key)
+                self._answer(call, _from(stale, Source.STALE, now))
+            else:
+                self._answer(call, error)
+
+    # lanes
+
+    def _queue(self, call: WriteCall) -> None:
+        now = self._clock()
+        if call.deadline <= now:
+            self._answer(call, DeadlineTooShort("no time was left; nothing was sent"))
+            return
+        state = self._state(call.key)
+        if len(state.queue) >= self._settings.max_queue or self._waiting >= self._settings.max_waiting:
+            self._note(Event.OVERLOADED, call.key)
+            self._answer(call, Overloaded("too many writes are waiting; nothing was sent", retry_after=1.0))
+            self._drop_if_idle(state, call.key)
+            return
+        call.phase = Phase.QUEUED
+        state.queue.append(call)
+        self._waiting += 1
+        self._go_on(state, call.key)
+
+    def _unqueue(self, state: _KeyState, call: WriteCall) -> None:
+        if call in state.queue:
+            state.queue.remove(call)
+            self._waiting -= 1
+        elif isinstance(state.writing, ReadJob) and isinstance(call, CommitCall):
+            state.writing.deciding.remove(call)
+
+    def _go_on(self, state: _KeyState, key: CheckpointKey) -> None:
+        """Begin the next write of a lane that has none under way; before it, a read that was overtaken."""
+        now = self._clock()
+        if state.writing is None and state.overtaken:
+            calls, state.overtaken = state.overtaken, []
+            state.writing = self._fly(state, key, now, calls=calls)
+        while state.writing is None and state.queue:
+            batch = self._fold(state.queue)
+            late = [call for call in batch if call.deadline <= now]
+            for call in late:
+                self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
+            self._begin(state, key, [call for call in batch if call not in late], now)
+        self._drop_if_idle(state, key)
+
+    def _fold(self, queue: deque[WriteCall]) -> list[WriteCall]:
+        """Take the head of the lane, and what may go in one write with it."""
+        batch = [queue.popleft()]
+        head = batch[0]
+        while queue and _folds(head, queue[0]):
+            batch.append(queue.popleft())
+        self._waiting -= len(batch)
+        return batch
+
+    def _begin(self, state: _KeyState, key: CheckpointKey, batch: list[WriteCall], now: float) -> None:
+        deletes = [call for call in batch if isinstance(call, DeleteCall)]
+        commits = [call for call in batch if isinstance(call, CommitCall)]
+        if deletes:
+            self._send(state, WriteJob(key, self.next_order(), now, deletes))
+        elif commits:
+            if self._must_ask(state.known, _highest(commits)):
+                state.writing = self._fly(state, key, now, deciding=commits)
+            else:
+                self._send_highest(state, key, commits)
+
+    def _must_ask(self, known: Known | None, highest: CommitCall) -> bool:
+        if known is None or highest.commit.allow_rewind or self._settings.regress is RegressPolicy.ALLOW:
+            return False
+        return known.doubt or (known.number is not None and highest.number < known.number)
+
+    def _decide(
+        self, state: _KeyState, job: ReadJob, outcome: Checkpoint | GatewayError | None, *, newest: bool
+    ) -> None:
+        """DIS was asked because commits would go back, or because of a doubt."""
+        state.writing = None
+        known, now = state.known, self._clock()
+        if isinstance(outcome, GatewayError):
+            for call in job.deciding:
+                self._answer(call, outcome)
+            return
+        if known is None or known.doubt or not (newest or known.asked > job.order):
+            if job.deciding:
+                state.writing = self._fly(state, job.key, now, deciding=job.deciding)
+            return
+        standing = known.number
+        commits = []
+        for call in job.deciding:
+            if call.deadline <= now:
+                self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
+            elif standing is None or call.number >= standing:
+                commits.append(call)
+            elif self._settings.regress is RegressPolicy.WARN:
+                self._note(Event.REGRESSION_ALLOWED, job.key, before=standing, after=call.number)
+                commits.append(call)
+            else:
+                self._note(Event.REGRESSION_REFUSED, job.key, before=standing, after=call.number)
+                self._answer(call, CheckpointRegression(str(call.number), str(standing)))
+        if commits:
+            self._send_highest(state, job.key, commits)
+
+    def _send_highest(self, state: _KeyState, key: CheckpointKey, commits: list[CommitCall]) -> None:
+        highest = _highest(commits)
+        known = state.known
+        goes_back = known is not None and known.number is not None and highest.number < known.number
+        if known is not None and goes_back and highest.commit.allow_rewind:
+            self._note(Event.REWOUND, key, before=known.number, after=highest.number)
+        if len(commits) > 1:
+            self._note(Event.FOLDED, key, count=len(commits) - 1)
+        self._send(state, WriteJob(key, self.next_order(), self._clock(), commits, highest.commit))
+
+    def _send(self, state: _KeyState, job: WriteJob) -> None:
+        for call in job.calls:
+            call.phase = Phase.SENT
+        state.writing = job
+        state.seen = False
+        self._effects.append(Start(job))
+
+    def _write_finished(self, state: _KeyState, job: WriteJob, outcome: Checkpoint | GatewayError | None) -> None:
+        if isinstance(outcome, GatewayError):
+            self._write_failed(state, job, outcome)
+            return
+        stored = job.commit.checkpoint if job.commit else None
+        known = Known.said(self.next_order(), job.order, job.at, stored)
+        if state.seen and not (state.known and state.known.complete and state.known.checkpoint == stored):
+            # A reader was told something else meanwhile. If another program wrote that after this write was applied,
+            # serving this one would take the reader back: so DIS is asked before anything is served.
+            self._keep(job.key, Known(known.order, known.asked, known.at, known.number, doubt=stored is None))
+            self._effects.append(Outdated(job.key))
+        else:
+            self._learn(state, job.key, known)
+        for call in job.calls:
+            if isinstance(call, CommitCall) and stored is not None:
+                self._answer(call, CommitResult(stored, superseded=call.number < stored.sequence_number))
+            else:
+                self._answer(call, Deleted())
+
+    def _write_failed(self, state: _KeyState, job: WriteJob, error: GatewayError) -> None:
+        if isinstance(error, OutcomeUnknown) or error.reason in _OTHERS_WRITE:
+            self._doubt(state, job.key)
+        again: list[WriteCall] = []
+        for call in job.calls:
+            if (
+                error.reason in _VALUE_REFUSED
+                and isinstance(call, CommitCall)
+                and job.commit is not None
+                and call.phase is Phase.SENT
+                and call.number < job.commit.checkpoint.sequence_number
+            ):
+                call.phase = Phase.QUEUED
+                again.append(call)
+            else:
+                self._answer(call, error)
+        state.queue.extendleft(reversed(again))
+        self._waiting += len(again)
+
+    # knowledge
+
+    def _learn(self, state: _KeyState, key: CheckpointKey, known: Known) -> None:
+        before = state.known
+        state.known = known
+        state.seen = True
+        self._cache.put(key, known)
+        if before is None or not before.complete or before.checkpoint != known.checkpoint:
+            self._effects.append(Changed(key, known.checkpoint, known.order))
+
+    def _doubt(self, state: _KeyState, key: CheckpointKey) -> None:
+        order = self.next_order()
+        state.known = Known(order, order, self._clock(), doubt=True)
+        self._cache.put(key, state.known)
+        self._note(Event.DOUBTED, key)
+
+    def _keep(self, key: CheckpointKey, known: Known) -> None:
+        self._cache.put(key, known)
+        state = self._states.get(key)
+        if state is not None:
+            state.known = known
+            state.seen = True
+
+    # effects and states
+
+    def _state(self, key: CheckpointKey) -> _KeyState:
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = _KeyState(self._cache.get(key))
+        return state
+
+    def _drop_if_idle(self, state: _KeyState, key: CheckpointKey) -> None:
+        if state.idle:
+            self._states.pop(key, None)
+
+    def _answer(self, call: Call, result: Result) -> None:
+        if call.phase is not Phase.DONE:
+            call.phase = Phase.DONE
+            self._effects.append(Answer(call, result))
+
+    def _note(
+        self,
+        event: Event,
+        key: CheckpointKey,
+        count: int = 1,
+        before: SequenceNumber | None = None,
+        after: SequenceNumber | None = None,
+    ) -> None:
+        self._effects.append(Note(event, key, count, before, after))
+
+    def _taken(self) -> list[Effect]:
+        effects, self._effects = self._effects, []
+        return effects
+
+    @property
+    def active(self) -> int:
+        """How many keys have something under way."""
+        return len(self._states)
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait in lanes."""
+        return self._waiting
+
+
+def _folds(head: WriteCall, other: WriteCall) -> bool:
+    """Whether two writes may become one: both plain commits of one member of the consumer group."""
+    return (
+        isinstance(head, CommitCall)
+        and isinstance(other, CommitCall)
+        and not head.commit.allow_rewind
+        and not other.commit.allow_rewind
+        and head.commit.membership == other.commit.membership
+    )
+
+
+def _highest(commits: list[CommitCall]) -> CommitCall:
+    """The one with the highest number, and of equals the latest."""
+    highest = commits[0]
+    for call in commits[1:]:
+        if call.number >= highest.number:
+            highest = call
+    return highest
+
+
+def _longest(call: ReadCall, ttl: float) -> float:
+    """How old, in seconds, what DIS said may be for this caller."""
+    return ttl if call.max_age is None else min(ttl, call.max_age)
+
+
+def _from(known: Known, source: Source, now: float) -> ReadResult:
+    return ReadResult(known.checkpoint, source, max(0.0, now - known.at), known.order)
+
+
+def _unknown(call: Call) -> GatewayError:
+    kind = CommitOutcomeUnknown if isinstance(call, CommitCall) else DeleteOutcomeUnknown
+    again = "commit the same number" if kind is CommitOutcomeUnknown else "delete it"
+    error = kind(f"the call's time ended while its write was under way; {again} again, that is safe")
+    error.status = Status.DEADLINE_EXCEEDED
+    return error

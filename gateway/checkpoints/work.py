@@ -1,0 +1,192 @@
+"""What goes in and out of the core: calls that wait, jobs that ask DIS, and effects for the driver to carry out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.errors import GatewayError
+from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
+
+
+class Source(Enum):
+    """Where the answer to a read came from."""
+
+    CACHE = "cache"
+    UPSTREAM = "upstream"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """``checkpoint`` is None where DIS says that there is none. ``age`` is in seconds since DIS confirmed it.
+
+    Of two results of one key, the one with the higher ``order`` is newer.
+    """
+
+    checkpoint: Checkpoint | None
+    source: Source
+    age: float = 0.0
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """``effective`` is what DIS has stored; ``superseded``: it is higher than what this caller committed."""
+
+    effective: Checkpoint
+    superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The checkpoint is gone."""
+
+
+Result = ReadResult | CommitResult | Deleted | GatewayError
+
+
+class Phase(Enum):
+    """How far a call has got."""
+
+    NEW = "new"
+    READING = "reading"
+    """waits for a read of DIS"""
+    QUEUED = "queued"
+    """waits in its lane; nothing was sent for it"""
+    SENT = "sent"
+    """its write is under way"""
+    DONE = "done"
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One caller's wait. ``deadline`` is on the core's clock, in seconds."""
+
+    key: CheckpointKey
+    deadline: float
+    phase: Phase = field(default=Phase.NEW, init=False)
+
+    def answered(self, result: Result) -> None:
+        """Called once, outside every lock, with how it ended."""
+
+
+@dataclass(slots=True, eq=False)
+class ReadCall(Call):
+    """``fresh``: DIS must confirm it after the call began. ``max_age`` in seconds bounds a cached value."""
+
+    fresh: bool = False
+    max_age: float | None = None
+    allow_stale: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class CommitCall(Call):
+    """A commit to be written through."""
+
+    commit: Commit
+
+    @property
+    def number(self) -> SequenceNumber:
+        """The number to be committed."""
+        return self.commit.checkpoint.sequence_number
+
+
+@dataclass(slots=True, eq=False)
+class DeleteCall(Call):
+    """A delete of one partition's checkpoint."""
+
+
+WriteCall = CommitCall | DeleteCall
+
+
+@dataclass(slots=True, eq=False)
+class ReadJob:
+    """Ask DIS for a key. ``order`` and ``at`` are from when it was started.
+
+    ``calls`` get the answer. ``deciding`` are commits that wait to learn whether they would go back.
+    """
+
+    key: CheckpointKey
+    order: int
+    at: float
+    calls: list[ReadCall] = field(default_factory=list)
+    deciding: list[CommitCall] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class WriteJob:
+    """Write to DIS: ``commit``, or where it is None, delete. ``calls`` are those whose value it carries.
+
+    ``order`` and ``at`` are from when it was started.
+    """
+
+    key: CheckpointKey
+    order: int
+    at: float
+    calls: Sequence[WriteCall]
+    commit: Commit | None = None
+
+
+Job = ReadJob | WriteJob
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Carry out a job, and hand its outcome to ``Core.finished``."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Tell a caller how its call ended."""
+
+    call: Call
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The checkpoint of a key is another than before, as far as this gateway knows; a higher ``order`` is newer."""
+
+    key: CheckpointKey
+    checkpoint: Checkpoint | None
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """What was known of a key is no longer served, and what DIS has now is not known: whoever follows it must ask."""
+
+    key: CheckpointKey
+
+
+class Event(Enum):
+    """What is worth counting."""
+
+    CACHE_HIT = "cache_hit"
+    CACHE_MISS = "cache_miss"
+    FLIGHT_SHARED = "flight_shared"
+    FOLDED = "folded"
+    REGRESSION_REFUSED = "regression_refused"
+    REGRESSION_ALLOWED = "regression_allowed"
+    REWOUND = "rewound"
+    DOUBTED = "doubted"
+    OVERLOADED = "overloaded"
+    SERVED_STALE = "served_stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to count, and for some events to log."""
+
+    event: Event
+    key: CheckpointKey
+    count: int = 1
+    before: SequenceNumber | None = None
+    after: SequenceNumber | None = None
+
+
+Effect = Start | Answer | Changed | Outdated | Note

@@ -1,0 +1,268 @@
+"""The streaming methods. They have threads of their own, so that however many there are, unary calls go on."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import structlog
+
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.work import CommitResult, Result
+from gateway.errors import Draining, GatewayError, InvalidField, Overloaded
+from gateway.rpc import messages
+from gateway.rpc.handlers import MethodTable, abort, parsed
+from gateway.rpc.messages import MessageReader
+from gateway.rpc.status import status_of
+
+MAX_UNANSWERED = 1000
+"""Commits of one stream that are taken, and whose answers were not sent yet."""
+COMMIT_TIMEOUT = 30.0
+"""Seconds that one commit of a stream may take: a stream has no deadline for each."""
+
+_THREADS = "experimental_thread_pool"
+"""The attribute of a method by which grpcio finds threads other than those of the server."""
+_SPARE_THREADS = 4
+"""For streams beyond the limit: they are told so at once instead of waiting for a thread."""
+
+log = structlog.get_logger("gateway.rpc")
+
+
+class Stream:
+    """One open stream: it can be told to end, by its client or because the gateway stops."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = False
+        self._on_end: Callable[[], None] = lambda: None
+        self.draining = False
+
+    def on_end(self, action: Callable[[], None]) -> None:
+        """What to do when it ends; at once if it has."""
+        with self._lock:
+            self._on_end = action
+            ended = self._ended
+        if ended:
+            action()
+
+    def end(self, *, draining: bool = False) -> None:
+        """Take nothing more."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            self.draining = draining
+            action = self._on_end
+        action()
+
+
+class StreamServicer:
+    """``StreamCommits`` and ``WatchCheckpoints``; at most ``max_streams`` of them at once."""
+
+    def __init__(
+        self,
+        service: CheckpointService,
+        reader: MessageReader,
+        max_streams: int,
+        max_message: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._service = service
+        self._reader = reader
+        self._max_streams = max_streams
+        self._max_message = max_message
+        self._clock = clock
+        self._room = threading.BoundedSemaphore(max_streams)
+        self._pool = ThreadPoolExecutor(max_streams + _SPARE_THREADS, thread_name_prefix="stream")
+        self._lock = threading.Lock()
+        self._open: set[Stream] = set()
+        self._stopping = False
+
+    def handlers(self) -> MethodTable:
+        """The methods, for ``CheckpointService``."""
+
+        def commits(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            return self._serve(context, lambda stream: self._commits(stream, requests))
+
+        def watch(data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            return self._serve(context, lambda stream: self._watch(stream, data))
+
+        for behavior in (commits, watch):
+            setattr(behavior, _THREADS, self._pool)
+        return {
+            "StreamCommits": grpc.stream_stream_rpc_method_handler(commits),
+            "WatchCheckpoints": grpc.unary_stream_rpc_method_handler(watch),
+        }
+
+    def drain(self) -> None:
+        """End every stream: what it took is answered, then it ends with ``GATEWAY_DRAINING``."""
+        with self._lock:
+            self._stopping = True
+            streams = list(self._open)
+        for stream in streams:
+            stream.end(draining=True)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=True)
+
+    def _serve(self, context: grpc.ServicerContext, work: Callable[[Stream], Iterator[bytes]]) -> Iterator[bytes]:
+        try:
+            with self._opened() as stream:
+                if context.add_callback(stream.end):
+                    yield from work(stream)
+        except GatewayError as error:
+            abort(context, error)
+        except Exception:
+            log.exception("stream_failed_unexpectedly")
+            abort(context, GatewayError("the gateway failed unexpectedly; its log has more"))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Stream]:
+        if not self._room.acquire(blocking=False):
+            raise Overloaded(f"{self._max_streams} streams are open, and no more are taken", retry_after=1.0)
+        stream = Stream()
+        try:
+            with self._lock:
+                if self._stopping:
+                    raise _draining()
+                self._open.add(stream)
+            yield stream
+        finally:
+            with self._lock:
+                self._open.discard(stream)
+            self._room.release()
+
+    def _commits(self, stream: Stream, requests: Iterator[bytes]) -> Iterator[bytes]:
+        commits = _Commits(self._service, self._reader, self._max_message, self._clock)
+        stream.on_end(commits.take_no_more)
+        threading.Thread(target=commits.read, args=(requests,), name="stream-reader", daemon=True).start()
+        yield from commits.answers()
+        if stream.draining:
+            raise _draining()
+
+    def _watch(self, stream: Stream, data: bytes) -> Iterator[bytes]:
+        request = parsed(data, pb.WatchCheckpointsRequest, self._max_message)
+        messages.check_count("keys", len(request.keys))
+        keys = [self._reader.bare_key(key, f"keys[{place}]") for place, key in enumerate(request.keys)]
+        news = threading.Semaphore(0)
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            news.release()
+
+        stream.on_end(end)
+        watch = self._service.watch(keys, news.release)
+        try:
+            self._service.present(watch, keys, deadline=self._clock() + COMMIT_TIMEOUT)
+            while not ended.is_set():
+                for key, checkpoint in watch.take():
+                    yield messages.watch_response(key, checkpoint).SerializeToString()
+                news.acquire()
+        finally:
+            self._service.unwatch(watch)
+        if stream.draining:
+            raise _draining()
+
+
+class _Commits:
+    """The commits of one stream: one thread reads them, another sends the answers, a queue is between them."""
+
+    def __init__(
+        self, service: CheckpointService, reader: MessageReader, max_message: int, clock: Callable[[], float]
+    ) -> None:
+        self._service = service
+        self._reader = reader
+        self._max_message = max_message
+        self._clock = clock
+        self._answers: queue.SimpleQueue[pb.StreamCommitsResponse | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(MAX_UNANSWERED)
+        self._lock = threading.Lock()
+        self._unanswered = 0
+        self._taking = True
+        self._failure: GatewayError | None = None
+
+    def read(self, requests: Iterator[bytes]) -> None:
+        """Take commits until the client has no more, the stream breaks, or :meth:`take_no_more` is called."""
+        try:
+            for data in requests:
+                self._room.acquire()
+                if not self._begin():
+                    break
+                self._take(parsed(data, pb.StreamCommitsRequest, self._max_message))
+        except GatewayError as error:
+            self._failed(error)
+        except grpc.RpcError:
+            log.debug("stream_broke")  # what was taken goes on, and nobody is there to hear of it
+        except Exception:
+            if self._taking:
+                log.exception("stream_failed_unexpectedly")
+                self._failed(GatewayError("the gateway failed unexpectedly; its log has more"))
+        self.take_no_more()
+
+    def answers(self) -> Iterator[bytes]:
+        """The answers, until all that was taken is answered. Raises the error that the stream ends with."""
+        while (answer := self._answers.get()) is not None:
+            yield answer.SerializeToString()
+            self._room.release()
+        if self._failure is not None:
+            raise self._failure
+
+    def take_no_more(self) -> None:
+        """Only answer what was taken."""
+        with self._lock:
+            if not self._taking:
+                return
+            self._taking = False
+            over = not self._unanswered
+        self._room.release()  # the reader may wait for room
+        if over:
+            self._answers.put(None)
+
+    def _begin(self) -> bool:
+        with self._lock:
+            if self._taking:
+                self._unanswered += 1
+            return self._taking
+
+    def _failed(self, error: GatewayError) -> None:
+        self._failure = error
+        self._one_less()
+
+    def _take(self, request: pb.StreamCommitsRequest) -> None:
+        try:
+            if not request.HasField("commit"):
+                raise InvalidField("commit", "is mandatory")
+            commit = self._reader.commit(request.commit)
+        except InvalidField as error:
+            self._answer(request.id, error if error.field == "commit" else error.under("commit"))
+            return
+        self._service.submit(
+            commit, lambda result: self._answer(request.id, result), deadline=self._clock() + COMMIT_TIMEOUT
+        )
+
+    def _answer(self, number: int, result: Result) -> None:
+        response = pb.StreamCommitsResponse(id=number)
+        if isinstance(result, CommitResult):
+            response.response.CopyFrom(messages.commit_response(result))
+        elif isinstance(result, GatewayError):
+            response.status.CopyFrom(status_of(result))
+        self._answers.put(response)
+        self._one_less()
+
+    def _one_less(self) -> None:
+        with self._lock:
+            self._unanswered -= 1
+            over = not self._taking and not self._unanswered
+        if over:
+            self._answers.put(None)
+
+
+def _draining() -> Draining:
+    return Draining("the gateway is stopping; connect again", retry_after=1.0)
