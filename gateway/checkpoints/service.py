@@ -237,6 +237,11 @@ class CheckpointService:
         with self._lock:
             return self._core.waiting
 
+    def active(self) -> int:
+        """How many keys have something under way."""
+        with self._lock:
+            return self._core.active
+
     def cached(self) -> int:
         """How many keys something is known of."""
         with self._lock:
@@ -263,19 +268,20 @@ class CheckpointService:
         self._perform(effects)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
-        """Carry out what the core decided. Jobs go first: an answer may take a while to be taken."""
+        """Carry out what the core decided: work first, and the answers last, when all else can be seen."""
         for effect in effects:
             if isinstance(effect, Start):
                 self._workers.submit(self._run, effect.job)
         for effect in effects:
-            if isinstance(effect, Answer):
-                effect.call.answered(effect.result)
-            elif isinstance(effect, Changed):
+            if isinstance(effect, Changed):
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
             elif isinstance(effect, Outdated):
                 self._refresh_watched(effect.key)
             elif isinstance(effect, Note):
                 self._noted(effect)
+        for effect in effects:
+            if isinstance(effect, Answer):
+                effect.call.answered(effect.result)
 
     def _run(self, job: Job) -> None:
         outcome = self._outcome(job)

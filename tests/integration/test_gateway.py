@@ -53,7 +53,7 @@ def test_both_spellings_of_a_partition_are_one_checkpoint_and_one_cache_entry(em
     assert (found.checkpoint.sequence_number, found.source) == ("10", pb.CHECKPOINT_SOURCE_CACHE)
     running.client.commit(11, LONG)
     assert running.client.get("0").checkpoint.sequence_number == "11"
-    assert len(running.gateway.cache) == 1
+    assert running.gateway.service.cached() == 1
     assert emulator.request_count("GET") == 0
 
 

@@ -22,7 +22,7 @@ def test_every_schedule_keeps_the_promises(batch: int) -> None:
         world = World(seed)
         try:
             world.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             story = "\n".join(world.log[-60:])
             pytest.fail(f"{error}\nreplay: SEED={seed} SCHEDULES=1 pytest tests/simulation\n{story}", pytrace=False)
 

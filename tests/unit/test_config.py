@@ -54,7 +54,7 @@ def test_flags_go_over_environment_over_file_over_defaults(tmp_path: Path) -> No
 
 def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
     for key in keys():
-        value = {str: "text", bool: "true", float: "1.5"}.get(key.type.__origin__, str(key.default))
+        value = {str: "text", bool: "true", float: "0.5"}.get(key.type.__origin__, str(key.default))
         value = {
             "upstream.endpoint": "https://dis.example.com",
             "upstream.project_id": "a" * 32,

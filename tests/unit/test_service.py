@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from gateway.checkpoints.cache import CheckpointCache
-from gateway.checkpoints.service import CheckpointService, Source
+from gateway.checkpoints.core import CoreSettings, RegressPolicy
+from gateway.checkpoints.service import CheckpointService, ReadWish
+from gateway.checkpoints.work import CommitResult, Event, ReadResult, Result, Source
 from gateway.errors import (
     CheckpointRegression,
     CommitOutcomeUnknown,
     DeadlineTooShort,
     DeleteOutcomeUnknown,
     GatewayError,
+    ReadTimedOut,
     Status,
     UpstreamError,
     UpstreamUnavailable,
 )
-from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
+from gateway.model import Checkpoint, CheckpointKey, Commit, Membership, PartitionPage, PartitionState, SequenceNumber
 
 KEY = CheckpointKey("stream", "app", "0")
 OTHER = CheckpointKey("stream", "app", "1")
 FOREVER = 1e9
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that other threads do."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to be")
 
 
 class Clock:
@@ -44,7 +58,7 @@ class FakeStore:
     calls: list[str] = field(default_factory=list)
     hooks: dict[str, Callable[[], None]] = field(default_factory=dict)
 
-    def read(self, key: CheckpointKey, deadline: float) -> Checkpoint | None:
+    def read(self, key: CheckpointKey) -> Checkpoint | None:
         value = self.values.get(key)
         self.calls.append("read")
         self._hook("read")
@@ -61,6 +75,14 @@ class FakeStore:
         self._hook("delete")
         self.values.pop(key, None)
         self._hook("deleted")
+
+    def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
+        states = [
+            PartitionState(key, value.sequence_number, 0, 100, "ACTIVE")
+            for key, value in sorted(self.values.items(), key=str)
+        ]
+        self._hook("list")
+        return PartitionPage(states, more=False)
 
     def _hook(self, name: str) -> None:
         if hook := self.hooks.pop(name, None):
@@ -79,36 +101,60 @@ def checkpoint(number: int, key: CheckpointKey = KEY, metadata: str = "") -> Che
 
 
 class Rig:
-    def __init__(self, ttl: float = 2.0, max_entries: int = 100) -> None:
+    def __init__(self, max_entries: int = 100, **settings: Any) -> None:
         self.clock = Clock()
         self.store = FakeStore()
-        self.cache = CheckpointCache(ttl, max_entries, self.clock)
-        self.service = CheckpointService(self.store, self.cache, self.clock)
+        self.counted: Counter[Event] = Counter()
+        self.service = CheckpointService(
+            self.store, CoreSettings(**settings), max_entries, self.clock, count=self.count, concurrency=8
+        )
 
-    def get(self, key: CheckpointKey = KEY, *, fresh: bool = False, max_age: float | None = None) -> int | None:
-        found = self.service.get(key, fresh=fresh, max_age=max_age, deadline=FOREVER).checkpoint
+    def count(self, event: Event, count: int) -> None:
+        self.counted[event] += count
+
+    def read(self, key: CheckpointKey = KEY, **wish: Any) -> ReadResult:
+        return self.service.get(key, ReadWish(**wish), deadline=FOREVER)
+
+    def get(self, key: CheckpointKey = KEY, **wish: Any) -> int | None:
+        found = self.read(key, **wish).checkpoint
         return found and found.sequence_number.value
 
-    def source(self, **how: float) -> Source:
-        return self.service.get(KEY, deadline=FOREVER, **how).source  # type: ignore[arg-type]
+    def source(self, **wish: Any) -> Source:
+        return self.read(**wish).source
 
-    def commit(self, number: int, key: CheckpointKey = KEY, *, allow_rewind: bool = False) -> Checkpoint:
-        return self.service.commit(Commit(checkpoint(number, key), allow_rewind=allow_rewind), deadline=FOREVER)
+    def commit(
+        self, number: int, key: CheckpointKey = KEY, *, allow_rewind: bool = False, metadata: str = ""
+    ) -> Checkpoint:
+        commit = Commit(checkpoint(number, key, metadata), allow_rewind=allow_rewind)
+        return self.service.commit(commit, deadline=FOREVER).effective
 
     def delete(self) -> None:
         self.service.delete(KEY, deadline=FOREVER)
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def make() -> Iterator[Callable[..., Rig]]:
+    rigs: list[Rig] = []
+
+    def begin(**settings: Any) -> Rig:
+        rigs.append(Rig(**settings))
+        return rigs[-1]
+
+    yield begin
+    for rig in rigs:
+        rig.service.close()
+
+
+@pytest.fixture
+def rig(make: Callable[..., Rig]) -> Rig:
+    return make()
 
 
 def test_a_second_read_is_answered_from_the_cache_with_its_age(rig: Rig) -> None:
     rig.store.values[KEY] = checkpoint(10)
-    assert rig.service.get(KEY, deadline=FOREVER).source is Source.UPSTREAM
+    assert rig.source() is Source.UPSTREAM
     rig.clock.now += 1.5
-    again = rig.service.get(KEY, deadline=FOREVER)
+    again = rig.read()
     assert (again.source, again.age, again.checkpoint) == (Source.CACHE, 1.5, checkpoint(10))
     assert rig.store.calls == ["read"]
 
@@ -157,18 +203,18 @@ def test_a_commit_is_read_back_without_asking_dis(rig: Rig) -> None:
     assert rig.store.calls == ["commit 10"]
 
 
-def test_with_the_cache_off_every_read_asks_dis() -> None:
-    rig = Rig(ttl=0)
+def test_with_the_cache_off_every_read_asks_dis(make: Callable[..., Rig]) -> None:
+    rig = make(ttl=0.0)
     rig.commit(10)
     assert (rig.get(), rig.get()) == (10, 10)
     assert rig.store.calls == ["commit 10", "read", "read"]
 
 
-def test_the_cache_is_bounded() -> None:
-    rig = Rig(max_entries=2)
+def test_the_cache_is_bounded(make: Callable[..., Rig]) -> None:
+    rig = make(max_entries=2)
     for partition in range(5):
         rig.commit(1, CheckpointKey("stream", "app", str(partition)))
-    assert len(rig.cache) == 2
+    assert rig.service.cached() == 2
 
 
 def test_a_refused_commit_changes_nothing(rig: Rig) -> None:
@@ -209,7 +255,7 @@ def test_an_unexpected_failure_of_a_write_is_as_good_as_unknown(rig: Rig) -> Non
         raise RuntimeError("a bug after the write")
 
     rig.store.hooks["committed"] = bug
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CommitOutcomeUnknown):
         rig.commit(20)
     assert rig.get() == 20
 
@@ -312,24 +358,366 @@ def test_a_read_overtaken_by_a_delete_finds_nothing(rig: Rig) -> None:
     assert rig.get() is None
 
 
-def test_writes_of_one_key_reach_dis_one_at_a_time(rig: Rig) -> None:
-    first_is_in, let_go = threading.Event(), threading.Event()
+class Held:
+    """The next call of one kind waits in the store until it is let go."""
 
-    def hold() -> None:
-        first_is_in.set()
-        assert let_go.wait(30)
+    def __init__(self, rig: Rig, name: str, error: GatewayError | None = None) -> None:
+        self._is_in, self._let_go = threading.Event(), threading.Event()
+        self._error = error
+        rig.store.hooks[name] = self._hold
 
-    rig.store.hooks["commit"] = hold
+    def _hold(self) -> None:
+        self._is_in.set()
+        assert self._let_go.wait(30)
+        if self._error:
+            raise self._error
+
+    def wait(self) -> None:
+        assert self._is_in.wait(30)
+
+    def release(self) -> None:
+        self._let_go.set()
+
+
+@dataclass
+class Submitted:
+    """A commit that nobody waits for yet."""
+
+    number: int
+    future: Future[Result]
+    give_up: Callable[[], None]
+
+    @property
+    def outcome(self) -> str:
+        result = self.future.result(30)
+        if isinstance(result, CommitResult):
+            effective = result.effective.sequence_number
+            return f"superseded by {effective}" if result.superseded else f"committed {effective}"
+        assert isinstance(result, GatewayError)
+        return result.reason
+
+
+def submit(rig: Rig, number: int, *, metadata: str = "", deadline: float = FOREVER, **how: Any) -> Submitted:
+    future: Future[Result] = Future()
+    commit = Commit(checkpoint(number, metadata=metadata), **how)
+    return Submitted(number, future, rig.service.submit(commit, future.set_result, deadline=deadline))
+
+
+def test_commits_that_wait_fold_into_the_highest_and_other_keys_go_on(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    first = submit(rig, 10)
+    held.wait()
+    waiting = [submit(rig, number) for number in (12, 11, 14, 13)]
+    assert rig.service.depth() == 4
+    assert rig.commit(5, OTHER) == checkpoint(5, OTHER)  # another key is not held up
+    assert not any(one.future.done() for one in waiting)
+    held.release()
+    assert first.outcome == "committed 10"
+    assert [one.outcome for one in waiting] == [
+        "superseded by 14",
+        "superseded by 14",
+        "committed 14",
+        "superseded by 14",
+    ]
+    assert rig.store.calls == ["commit 10", "commit 5", "commit 14"]
+    assert rig.counted[Event.FOLDED] == 3
+
+
+def test_of_equal_numbers_the_latest_metadata_is_stored_and_all_share_the_outcome(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    waiting = [submit(rig, 11, metadata="a"), submit(rig, 11, metadata="b")]
+    held.release()
+    assert [one.outcome for one in waiting] == ["committed 11", "committed 11"]
+    assert rig.store.values[KEY].metadata == "b"
+    assert rig.store.calls == ["commit 10", "commit 11"]
+
+
+def test_a_rewind_and_another_member_are_never_folded(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    waiting = [
+        submit(rig, 12),
+        submit(rig, 3, allow_rewind=True),
+        submit(rig, 4),
+        submit(rig, 5, membership=Membership("c", "1")),
+    ]
+    held.release()
+    assert [one.outcome for one in waiting] == ["committed 12", "committed 3", "committed 4", "committed 5"]
+    assert rig.store.calls == ["commit 10", "commit 12", "commit 3", "commit 4", "commit 5"]
+    assert rig.counted[Event.REWOUND] == 1
+
+
+def test_a_delete_waits_its_turn_and_is_a_barrier(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    before = submit(rig, 12)
+    with ThreadPoolExecutor(1) as pool:
+        deleted = pool.submit(rig.delete)
+        wait_until(lambda: rig.service.depth() == 2)
+        after = submit(rig, 1)
+        held.release()
+        assert deleted.result(30) is None
+    assert (before.outcome, after.outcome) == ("committed 12", "committed 1")
+    assert rig.store.calls == ["commit 10", "commit 12", "delete", "commit 1"]
+
+
+def test_a_failed_fold_fails_all_of_it_and_the_lane_goes_on(rig: Rig) -> None:
+    throttled = UpstreamError("slow down", status=Status.RESOURCE_EXHAUSTED, reason="UPSTREAM_THROTTLED")
+    held = Held(rig, "commit", throttled)
+    first = submit(rig, 10)
+    held.wait()
+    second = submit(rig, 11)
+    held.release()
+    assert (first.outcome, second.outcome) == ("UPSTREAM_THROTTLED", "committed 11")
+
+
+def test_a_number_that_dis_refuses_does_not_fail_the_lower_ones(rig: Rig) -> None:
+    refused = UpstreamError("range", status=Status.OUT_OF_RANGE, reason="SEQUENCE_NUMBER_OUT_OF_RANGE")
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    waiting = [submit(rig, 11), submit(rig, 999), submit(rig, 12)]
+    rig.store.hooks["commit"] = raising(refused)  # meets the second write
+    held.release()
+    assert [one.outcome for one in waiting] == [
+        "superseded by 12",
+        "SEQUENCE_NUMBER_OUT_OF_RANGE",
+        "committed 12",
+    ]
+
+
+def test_an_unknown_fold_is_unknown_to_all_of_it(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    waiting = [submit(rig, 11), submit(rig, 12)]
+    rig.store.hooks["committed"] = lambda: rig.store.hooks.update(committed=raising(CommitOutcomeUnknown("cut")))
+    held.release()
+    assert [one.outcome for one in waiting] == ["COMMIT_OUTCOME_UNKNOWN"] * 2
+    assert rig.get() == 12
+
+
+def test_a_lane_is_bounded(make: Callable[..., Rig]) -> None:
+    rig = make(max_queue=2)
+    held = Held(rig, "commit")
+    first = submit(rig, 10)
+    held.wait()
+    waiting = [submit(rig, number) for number in (11, 12, 13)]
+    assert waiting[2].outcome == "GATEWAY_OVERLOADED"
+    assert rig.counted[Event.OVERLOADED] == 1
+    held.release()
+    assert [first.outcome, waiting[0].outcome, waiting[1].outcome] == [
+        "committed 10",
+        "superseded by 12",
+        "committed 12",
+    ]
+
+
+def test_all_lanes_together_are_bounded(make: Callable[..., Rig]) -> None:
+    rig = make(max_waiting=1)
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    assert (submit(rig, 11) and submit(rig, 12)).outcome == "GATEWAY_OVERLOADED"
+    held.release()
+
+
+def test_a_caller_that_gives_up_in_the_lane_leaves_no_trace(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    gone, stays = submit(rig, 12), submit(rig, 11)
+    gone.give_up()
+    assert gone.outcome == "DEADLINE_TOO_SHORT"
+    held.release()
+    assert stays.outcome == "committed 11"
+    assert rig.store.calls == ["commit 10", "commit 11"]
+
+
+def test_a_caller_that_gives_up_does_not_cancel_the_write_that_others_share(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    first, again = submit(rig, 10), None
+    held.wait()
+    first.give_up()
+    assert first.outcome == "COMMIT_OUTCOME_UNKNOWN"
+    again = submit(rig, 10)
+    held.release()
+    assert again.outcome == "committed 10"
+    assert rig.store.values[KEY] == checkpoint(10)
+
+
+def test_a_caller_whose_time_ends_while_its_write_is_under_way_is_told_unknown_and_dis_is_asked(rig: Rig) -> None:
+    rig.commit(9)
+    held = Held(rig, "commit")
+    with ThreadPoolExecutor(1) as pool:
+        commit = Commit(checkpoint(10))
+        late = pool.submit(rig.service.commit, commit, deadline=rig.clock.now + 0.05)
+        held.wait()
+        with pytest.raises(CommitOutcomeUnknown) as caught:
+            late.result(30)
+        assert caught.value.status is Status.DEADLINE_EXCEEDED
+        assert rig.source() is Source.UPSTREAM  # not 9 from the cache
+        held.release()
+    wait_until(lambda: rig.store.values[KEY] == checkpoint(10))
+
+
+def test_a_commit_whose_time_is_over_when_its_turn_comes_is_not_sent(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    submit(rig, 10)
+    held.wait()
+    late = submit(rig, 11, deadline=rig.clock.now + 5)
+    rig.clock.now += 6
+    held.release()
+    assert late.outcome == "DEADLINE_TOO_SHORT"
+    assert rig.store.calls == ["commit 10"]
+
+
+def test_reads_of_one_key_share_a_flight_and_its_failure(rig: Rig) -> None:
+    held = Held(rig, "read", UpstreamUnavailable("down"))
+    with ThreadPoolExecutor(3) as pool:
+        reads = [pool.submit(rig.get) for _ in range(3)]
+        held.wait()
+        wait_until(lambda: rig.counted[Event.FLIGHT_SHARED] == 2)
+        held.release()
+        for read in reads:
+            with pytest.raises(UpstreamUnavailable):
+                read.result(30)
+    assert rig.store.calls == ["read"]
+    assert rig.get() is None  # the failure was not kept
+
+
+def test_a_reader_whose_time_ends_leaves_alone(rig: Rig) -> None:
+    rig.store.values[KEY] = checkpoint(10)
+    held = Held(rig, "read")
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(rig.commit, 10)
-        assert first_is_in.wait(30)
-        with pytest.raises(DeadlineTooShort):  # the lane is taken, and this caller has no time to wait
-            rig.service.commit(Commit(checkpoint(11)), deadline=rig.clock.now)
-        assert rig.commit(5, OTHER) == checkpoint(5, OTHER)  # another key is not held up
-        second = pool.submit(rig.commit, 12)
-        let_go.set()
-        assert (first.result(30), second.result(30)) == (checkpoint(10), checkpoint(12))
-    assert rig.store.calls == ["commit 10", "commit 5", "commit 12"]
+        patient = pool.submit(rig.get)
+        held.wait()
+        with pytest.raises(ReadTimedOut):
+            rig.service.get(KEY, deadline=rig.clock.now + 0.01)
+        held.release()
+        assert patient.result(30) == 10
+
+
+def test_a_stale_value_needs_configuration_and_consent(make: Callable[..., Rig]) -> None:
+    rig = make(stale_ttl=60.0)
+    rig.commit(10)
+    rig.clock.now += 30
+
+    def down() -> None:
+        rig.store.hooks["read"] = raising(UpstreamUnavailable("down", retry_after=1.0))
+
+    down()
+    with pytest.raises(UpstreamUnavailable):
+        rig.get()
+    down()
+    stale = rig.read(allow_stale=True)
+    assert (stale.source, stale.age, stale.checkpoint) == (Source.STALE, 30.0, checkpoint(10))
+    down()
+    with pytest.raises(UpstreamUnavailable):
+        rig.get(allow_stale=True, fresh=True)
+    rig.clock.now += 30
+    down()
+    with pytest.raises(UpstreamUnavailable):
+        rig.get(allow_stale=True)  # too old now
+
+
+def test_a_stale_value_is_not_served_after_an_unknown_outcome_or_for_another_error(make: Callable[..., Rig]) -> None:
+    rig = make(stale_ttl=60.0)
+    rig.commit(10)
+    rig.clock.now += 30
+    rig.store.hooks["read"] = raising(UpstreamError("no", status=Status.PERMISSION_DENIED, reason="X"))
+    with pytest.raises(UpstreamError):
+        rig.get(allow_stale=True)
+    rig.store.hooks["commit"] = raising(CommitOutcomeUnknown("cut"))
+    with pytest.raises(CommitOutcomeUnknown):
+        rig.commit(20)
+    rig.store.hooks["read"] = raising(UpstreamUnavailable("down", retry_after=1.0))
+    with pytest.raises(UpstreamUnavailable):
+        rig.get(allow_stale=True)
+
+
+def test_an_absence_is_kept_only_for_the_time_configured(make: Callable[..., Rig]) -> None:
+    rig = make(absent_ttl=0.5)
+    assert (rig.source(), rig.source()) == (Source.UPSTREAM, Source.CACHE)
+    rig.clock.now += 0.5
+    assert rig.source() is Source.UPSTREAM
+    rig.commit(1)
+    assert rig.get() == 1
+
+
+@pytest.mark.parametrize(("policy", "stands", "asks"), [(RegressPolicy.WARN, 9, True), (RegressPolicy.ALLOW, 9, False)])
+def test_the_regress_policy_may_let_a_lower_commit_pass(
+    make: Callable[..., Rig], policy: RegressPolicy, stands: int, asks: bool
+) -> None:
+    rig = make(regress=policy)
+    rig.commit(10)
+    rig.commit(9)
+    assert rig.store.values[KEY] == checkpoint(stands)
+    assert ("read" in rig.store.calls) is asks
+    assert rig.counted[Event.REGRESSION_ALLOWED] == (1 if asks else 0)
+
+
+def test_a_batch_answers_each_item_in_its_place(rig: Rig) -> None:
+    rig.commit(10)
+    commits = [Commit(checkpoint(9)), Commit(checkpoint(5, OTHER)), Commit(checkpoint(12))]
+    results = rig.service.commit_many(commits, deadline=FOREVER)
+    assert isinstance(results[1], CommitResult)
+    assert isinstance(results[2], CommitResult)
+    assert rig.store.values == {KEY: checkpoint(12), OTHER: checkpoint(5, OTHER)}
+    found = rig.service.get_many([OTHER, KEY, OTHER], ReadWish(), deadline=FOREVER)
+    assert [one.checkpoint for one in found if isinstance(one, ReadResult)] == [
+        checkpoint(5, OTHER),
+        checkpoint(12),
+        checkpoint(5, OTHER),
+    ]
+    assert rig.service.get_many([], ReadWish(), deadline=FOREVER) == []
+
+
+def test_a_list_shows_what_is_outdated_and_it_is_served_no_more(rig: Rig) -> None:
+    rig.commit(10)
+    rig.store.values[KEY] = checkpoint(25, metadata="elsewhere")
+    assert rig.service.partitions("stream", "app", "", 100).partitions[0].lag == 75
+    assert rig.read().checkpoint == checkpoint(25, metadata="elsewhere")
+
+
+def test_a_list_that_a_commit_overtook_takes_nothing_back(rig: Rig) -> None:
+    rig.commit(10)
+    rig.store.hooks["list"] = lambda: rig.commit(20) and None
+    rig.service.partitions("stream", "app", "", 100)
+    assert (rig.get(), rig.source()) == (20, Source.CACHE)
+
+
+def test_a_watch_hears_the_present_value_and_then_the_newest(rig: Rig) -> None:
+    rig.commit(10)
+    woken = threading.Semaphore(0)
+    watch = rig.service.watch([KEY, OTHER], woken.release)
+    rig.service.present(watch, [KEY, OTHER], deadline=FOREVER)
+    assert dict(watch.take()) == {KEY: checkpoint(10), OTHER: None}
+    assert watch.take() == []
+    for number in (11, 12, 13):
+        rig.commit(number)
+    assert watch.take() == [(KEY, checkpoint(13))]  # slow: the newest, not all
+    rig.commit(13)
+    assert watch.take() == []  # nothing has changed
+    rig.delete()
+    assert watch.take() == [(KEY, None)]
+    rig.service.unwatch(watch)
+    rig.commit(1)
+    assert watch.take() == []
+
+
+def test_a_watch_hears_what_a_list_shows_to_have_changed(rig: Rig) -> None:
+    rig.commit(10)
+    woken = threading.Semaphore(0)
+    watch = rig.service.watch([KEY], woken.release)
+    rig.store.values[KEY] = checkpoint(25, metadata="elsewhere")
+    rig.service.partitions("stream", "app", "", 100)
+    assert woken.acquire(timeout=30)
+    assert watch.take() == [(KEY, checkpoint(25, metadata="elsewhere"))]
 
 
 def test_a_write_with_no_time_left_is_refused_before_anything_is_sent(rig: Rig) -> None:
@@ -340,7 +728,8 @@ def test_a_write_with_no_time_left_is_refused_before_anything_is_sent(rig: Rig) 
     assert rig.store.calls == []
 
 
-def test_a_key_that_nobody_uses_takes_no_memory(rig: Rig) -> None:
+def test_a_key_that_nobody_uses_has_no_lane(rig: Rig) -> None:
     rig.commit(10)
     rig.get()
-    assert len(rig.service._keys) == 0
+    assert rig.service.depth() == 0
+    assert rig.service.active() == 0
