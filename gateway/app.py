@@ -97,10 +97,10 @@ def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises :class:`gateway.errors.ConfigurationError`."""
     logs.configure(loaded.config.log.level, loaded.config.log.format)
     with ExitStack() as stack, stop_signal() as stopping:
-        config = stack.enter_context(_emulated(loaded.config)) if dev else loaded.config
-        require_serving(config)
-        gateway = Gateway(config)
         try:
+            config = stack.enter_context(_emulated(loaded.config)) if dev else loaded.config
+            require_serving(config)
+            gateway = Gateway(config)
             gateway.start()
         except ListenError as error:
             log.error("start_failed", problem=str(error))
@@ -126,8 +126,12 @@ def _emulated(config: Config) -> Iterator[Config]:
     if config.upstream.endpoint:
         log.warning("upstream_ignored", endpoint=config.upstream.endpoint, reason="--dev brings an emulator of its own")
     emulator = _started_emulator(keys)
-    upstream = msgspec.structs.replace(
-        config.upstream, endpoint=emulator.endpoint, project_id=DEV_PROJECT, region=config.upstream.region or DEV_REGION
+    upstream = UpstreamConfig(
+        endpoint=emulator.endpoint,
+        project_id=DEV_PROJECT,
+        region=DEV_REGION,
+        signing=config.upstream.signing,
+        pool_size=config.upstream.pool_size,
     )
     log.info("emulator_started", endpoint=emulator.endpoint, project_id=DEV_PROJECT)
     try:
@@ -145,6 +149,7 @@ def _started_emulator(keys: CredentialsConfig) -> Emulator:
         try:
             emulator.start()
         except OSError as error:
+            emulator.stop()
             failure = ListenError(f"the emulator cannot listen on port {port}: {error.strerror or error}")
             continue
         return emulator

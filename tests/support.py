@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -126,3 +127,12 @@ def config_for(emulator: Emulator, **sections: object) -> Config:
 class Running:
     gateway: Gateway
     client: Client
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that other threads do."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to be")

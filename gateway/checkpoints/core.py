@@ -48,6 +48,7 @@ from gateway.errors import (
     CommitOutcomeUnknown,
     DeadlineTooShort,
     DeleteOutcomeUnknown,
+    Draining,
     GatewayError,
     OutcomeUnknown,
     Overloaded,
@@ -111,6 +112,7 @@ class Core:
         self._waiting = 0
         self._states: dict[CheckpointKey, _KeyState] = {}
         self._effects: list[Effect] = []
+        self._draining = False
 
     # events
 
@@ -123,6 +125,8 @@ class Core:
             self._answer(call, _from(known, Source.CACHE, now))
         elif call.deadline <= now:
             self._answer(call, DeadlineTooShort("no time was left to ask DIS; nothing was sent"))
+        elif self._draining:
+            self._answer(call, _stopping())
         else:
             self._note(Event.CACHE_MISS, call.key)
             self._join_or_fly(call, now)
@@ -170,6 +174,23 @@ class Core:
         self._go_on(state, job.key)
         return self._taken()
 
+    def drain(self) -> list[Effect]:
+        """The gateway ends: what waits is answered, and only what was sent goes on."""
+        self._draining = True
+        for key, state in list(self._states.items()):
+            waiting: list[Call] = list(state.overtaken)
+            state.overtaken.clear()
+            if isinstance(state.writing, ReadJob):
+                waiting += state.writing.deciding
+                state.writing.deciding.clear()
+            for flight in state.flights:
+                waiting += flight.calls
+                flight.calls.clear()
+            for call in waiting:
+                self._answer(call, _stopping())
+            self._go_on(state, key)
+        return self._taken()
+
     # what a list of checkpoints, which has numbers and no metadata, tells
 
     def next_order(self) -> int:
@@ -186,7 +207,8 @@ class Core:
             known = self._known(key)
             if known is None or known.doubt or known.order > order or known.number == number:
                 continue
-            self._keep(key, Known(order, order, self._clock(), number))
+            # Even "none" is only a reason to ask: what a list says is not as new as it is told.
+            self._keep(key, Known(self.next_order(), order, self._clock(), number, doubt=number is None))
             self._effects.append(Outdated(key))
         return self._taken()
 
@@ -280,6 +302,9 @@ class Core:
         if call.deadline <= now:
             self._answer(call, DeadlineTooShort("no time was left; nothing was sent"))
             return
+        if self._draining:
+            self._answer(call, _stopping())
+            return
         state = self._state(call.key)
         if len(state.queue) >= self._settings.max_queue or self._waiting >= self._settings.max_waiting:
             self._note(Event.OVERLOADED, call.key)
@@ -301,6 +326,12 @@ class Core:
     def _go_on(self, state: _KeyState, key: CheckpointKey) -> None:
         """Begin the next write of a lane that has none under way; before it, a read that was overtaken."""
         now = self._clock()
+        if self._draining:
+            for call in (*state.queue, *state.overtaken):
+                self._answer(call, _stopping())
+            self._waiting -= len(state.queue)
+            state.queue.clear()
+            state.overtaken.clear()
         if state.writing is None and state.overtaken:
             calls, state.overtaken = state.overtaken, []
             state.writing = self._fly(state, key, now, calls=calls)
@@ -514,6 +545,10 @@ def _longest(call: ReadCall, ttl: float) -> float:
 
 def _from(known: Known, source: Source, now: float) -> ReadResult:
     return ReadResult(known.checkpoint, source, max(0.0, now - known.at), known.order)
+
+
+def _stopping() -> Draining:
+    return Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
 
 
 def _unknown(call: Call) -> GatewayError:

@@ -33,7 +33,14 @@ from gateway.checkpoints.work import (
     Result,
     Start,
 )
-from gateway.errors import CommitOutcomeUnknown, DeleteOutcomeUnknown, GatewayError, OutcomeUnknown
+from gateway.errors import (
+    CommitOutcomeUnknown,
+    DeadlineTooShort,
+    DeleteOutcomeUnknown,
+    GatewayError,
+    OutcomeUnknown,
+    ReadTimedOut,
+)
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage
 
 ResultT = TypeVar("ResultT")
@@ -63,6 +70,11 @@ class Waiting:
             self._left -= 1
             if not self._left:
                 self._all.set()
+
+    @property
+    def done(self) -> bool:
+        """Whether all answers have come."""
+        return self._all.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Wait at most ``seconds`` for the last answer; tells whether it has come."""
@@ -101,6 +113,17 @@ class _Delete(DeleteCall):
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who waits. ``deadline`` is on the service's clock, in seconds.
+
+    ``on_gone`` takes what is to be done when the caller goes away before it is answered.
+    """
+
+    deadline: float
+    on_gone: Callable[[Callable[[], None]], object] = lambda leave: None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadWish:
     """How a caller wants to read: ``fresh`` asks DIS, ``max_age`` (seconds) bounds what the cache has."""
 
@@ -126,6 +149,8 @@ class CheckpointService:
     cache: CheckpointCache = field(init=False)
     _core: Core = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _idle: threading.Condition = field(init=False, default_factory=threading.Condition)
+    _running: int = field(init=False, default=0)
     _workers: ThreadPoolExecutor = field(init=False)
     _watches: Watches = field(init=False, default_factory=Watches)
 
@@ -136,34 +161,34 @@ class CheckpointService:
 
     # one checkpoint
 
-    def get(self, key: CheckpointKey, wish: ReadWish = CACHED, *, deadline: float) -> ReadResult:
+    def get(self, key: CheckpointKey, caller: Caller, wish: ReadWish = CACHED) -> ReadResult:
         """The checkpoint of ``key``. Raises :class:`GatewayError`."""
-        return _expected(self.get_many([key], wish, deadline=deadline)[0], ReadResult)
+        return _expected(self.get_many([key], caller, wish)[0], ReadResult)
 
-    def commit(self, commit: Commit, *, deadline: float) -> CommitResult:
+    def commit(self, commit: Commit, caller: Caller) -> CommitResult:
         """Write through to DIS. Raises :class:`GatewayError`.
 
         :class:`~gateway.errors.CheckpointRegression` for a number below the one that DIS has, unless a rewind is
-        allowed. ``deadline`` bounds the caller's wait; a write that was sent is followed to its end.
+        allowed. The caller's deadline bounds its wait; a write that was sent is followed to its end.
         """
-        return _expected(self.commit_many([commit], deadline=deadline)[0], CommitResult)
+        return _expected(self.commit_many([commit], caller)[0], CommitResult)
 
-    def delete(self, key: CheckpointKey, *, deadline: float) -> None:
+    def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
-        call = _Delete(key, deadline, answer=waiting.answer)
+        call = _Delete(key, caller.deadline, answer=waiting.answer)
         with self._lock:
             effects = self._core.delete(call)
         self._perform(effects)
-        _expected(self._results(waiting, [call], deadline)[0], Deleted)
+        _expected(self._results(waiting, [call], caller)[0], Deleted)
 
     # many
 
-    def get_many(self, keys: Sequence[CheckpointKey], wish: ReadWish, *, deadline: float) -> Sequence[Result]:
+    def get_many(self, keys: Sequence[CheckpointKey], caller: Caller, wish: ReadWish = CACHED) -> Sequence[Result]:
         """The checkpoints of many keys, in order; an error stands in its own place."""
         waiting = Waiting(len(keys))
         calls = [
-            _Read(key, deadline, wish.fresh, wish.max_age, wish.allow_stale, waiting.answer, place)
+            _Read(key, caller.deadline, wish.fresh, wish.max_age, wish.allow_stale, waiting.answer, place)
             for place, key in enumerate(keys)
         ]
         effects: list[Effect] = []
@@ -171,18 +196,20 @@ class CheckpointService:
             for call in calls:
                 effects += self._core.read(call)
         self._perform(effects)
-        return self._results(waiting, calls, deadline)
+        return self._results(waiting, calls, caller)
 
-    def commit_many(self, commits: Sequence[Commit], *, deadline: float) -> Sequence[Result]:
+    def commit_many(self, commits: Sequence[Commit], caller: Caller) -> Sequence[Result]:
         """Write many checkpoints through to DIS, side by side, those of one key in order; an error in its place."""
         waiting = Waiting(len(commits))
-        calls = [_Commit(commit.key, deadline, commit, waiting.answer, place) for place, commit in enumerate(commits)]
+        calls = [
+            _Commit(commit.key, caller.deadline, commit, waiting.answer, place) for place, commit in enumerate(commits)
+        ]
         effects: list[Effect] = []
         with self._lock:
             for call in calls:
                 effects += self._core.commit(call)
         self._perform(effects)
-        return self._results(waiting, calls, deadline)
+        return self._results(waiting, calls, caller)
 
     def submit(self, commit: Commit, answer: Callable[[Result], None], *, deadline: float) -> Callable[[], None]:
         """Commit without waiting: ``answer`` gets the outcome once, from any thread, and must not block.
@@ -197,14 +224,21 @@ class CheckpointService:
 
     # a stream's partitions
 
-    def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
+    def partitions(self, stream: str, app: str, after: str, limit: int, caller: Caller) -> PartitionPage:
         """Where an app stands in the partitions of a stream, from DIS. Raises :class:`GatewayError`.
 
         What it shows to be outdated is dropped from the cache.
         """
+        seconds = caller.deadline - self.clock()
+        if seconds <= 0:
+            raise DeadlineTooShort("no time was left to ask DIS; nothing was sent")
         with self._lock:
             order = self._core.next_order()
-        page = self.store.partitions(stream, app, after, limit)
+        listing = self._workers.submit(self.store.partitions, stream, app, after, limit)
+        try:
+            page = listing.result(min(seconds, threading.TIMEOUT_MAX))
+        except TimeoutError:
+            raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0) from None
         with self._lock:
             effects = self._core.listed(order, [(one.key, one.number) for one in page.partitions])
         self._perform(effects)
@@ -216,9 +250,9 @@ class CheckpointService:
         """Follow some keys; ``wake`` is called, from any thread, when :meth:`Watch.take` has something to give."""
         return self._watches.add(keys, wake)
 
-    def present(self, watch: Watch, keys: Sequence[CheckpointKey], *, deadline: float) -> None:
+    def present(self, watch: Watch, keys: Sequence[CheckpointKey], caller: Caller) -> None:
         """Tell a watch the present values of some keys. Raises the first :class:`GatewayError`."""
-        for key, result in zip(keys, self.get_many(keys, CACHED, deadline=deadline), strict=True):
+        for key, result in zip(keys, self.get_many(keys, caller), strict=True):
             found = _expected(result, ReadResult)
             watch.changed(key, found.checkpoint, found.order)
 
@@ -228,8 +262,17 @@ class CheckpointService:
 
     # inside
 
+    def drain(self) -> None:
+        """Answer what waits, with ``GATEWAY_DRAINING``, and take nothing more; what was sent goes on."""
+        with self._lock:
+            effects = self._core.drain()
+        self._perform(effects)
+
     def close(self) -> None:
-        """Follow what was sent to its end, then stop."""
+        """:meth:`drain`, follow what was sent to its end, and stop."""
+        self.drain()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._running)
         self._workers.shutdown(wait=True)
 
     def depth(self) -> int:
@@ -254,10 +297,12 @@ class CheckpointService:
             effects = self._core.read(_Read(key, float("inf"), True))
         self._perform(effects)
 
-    def _results(self, waiting: Waiting, calls: Sequence[Call], deadline: float) -> Sequence[Result]:
-        if calls and not waiting.wait(deadline - self.clock()):
-            self._leave(calls)
-            waiting.wait(threading.TIMEOUT_MAX)  # leaving has answered them all
+    def _results(self, waiting: Waiting, calls: Sequence[Call], caller: Caller) -> Sequence[Result]:
+        if calls and not waiting.done:
+            caller.on_gone(lambda: self._leave(calls))
+            if not waiting.wait(caller.deadline - self.clock()):
+                self._leave(calls)  # which answers them all
+                waiting.wait(threading.TIMEOUT_MAX)
         return [result for result in waiting.results if result is not None]
 
     def _leave(self, calls: Sequence[Call]) -> None:
@@ -271,7 +316,7 @@ class CheckpointService:
         """Carry out what the core decided: work first, and the answers last, when all else can be seen."""
         for effect in effects:
             if isinstance(effect, Start):
-                self._workers.submit(self._run, effect.job)
+                self._start(effect.job)
         for effect in effects:
             if isinstance(effect, Changed):
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
@@ -283,11 +328,20 @@ class CheckpointService:
             if isinstance(effect, Answer):
                 effect.call.answered(effect.result)
 
+    def _start(self, job: Job) -> None:
+        with self._idle:
+            self._running += 1
+        self._workers.submit(self._run, job)
+
     def _run(self, job: Job) -> None:
         outcome = self._outcome(job)
         with self._lock:
             effects = self._core.finished(job, outcome)
         self._perform(effects)
+        with self._idle:
+            self._running -= 1
+            if not self._running:
+                self._idle.notify_all()
 
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
@@ -305,7 +359,7 @@ class CheckpointService:
         return None
 
     def _noted(self, note: Note) -> None:
-        self.count(note.event, note.count)
+        self.count(note.event, note.count)  # only counts: it cannot fail
         name = _LOGGED.get(note.event)
         if name:
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after))

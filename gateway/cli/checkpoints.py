@@ -21,7 +21,7 @@ _SOURCES: dict[int, str] = {
 @click.command
 @options.checkpoint_key
 @click.option("--fresh", is_flag=True, help="ask DIS, whatever the cache has")
-@click.option("--max-age", type=click.FloatRange(min=0), metavar="SECONDS", help="ask DIS if the cache's is older")
+@click.option("--max-age", type=click.FloatRange(0, 1e9), metavar="SECONDS", help="ask DIS if the cache's is older")
 @options.target
 @options.output
 @click.pass_context
@@ -39,6 +39,7 @@ def get(
     """Print the checkpoint of a partition: the number of the LAST record finished.
 
     A consumer goes on with the record after it. Where there is no checkpoint, it says so and exits with 3.
+    So it does where the stream, the app or the partition does not exist; --output json tells them apart.
     """
     request = pb.GetCheckpointRequest(
         key=_key(stream, app, partition),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -62,10 +63,21 @@ def _check_upstream(upstream: UpstreamConfig) -> None:
             raise ConfigurationError(f"upstream.{name}", "may hold only letters, digits and - _ .")
     if not upstream.service:
         raise ConfigurationError("upstream.service", "must not be empty")
-    if upstream.ca_file and not Path(upstream.ca_file).is_file():
-        raise ConfigurationError("upstream.ca_file", f"there is no file {upstream.ca_file}")
+    if upstream.ca_file:
+        _check_ca_file(upstream.ca_file)
     if upstream.proxy:
-        _split_url("upstream.proxy", upstream.proxy, "http://proxy.example.com:3128")
+        parts = _split_url("upstream.proxy", upstream.proxy, "http://proxy.example.com:3128")
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ConfigurationError("upstream.proxy", "must end after the host and port")
+
+
+def _check_ca_file(file: str) -> None:
+    if not Path(file).is_file():
+        raise ConfigurationError("upstream.ca_file", f"there is no file {file}")
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise ConfigurationError("upstream.ca_file", f"{file} holds no certificates: {error}") from None
 
 
 def _check_endpoint(upstream: UpstreamConfig) -> None:

@@ -145,7 +145,7 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     insecure: Annotated[
         bool, Meta(description="serve gRPC without TLS on an address that is not loopback: anyone there may commit")
     ] = False
-    workers: Annotated[int, Meta(ge=1, le=1000, description="threads that answer calls")] = 8
+    workers: Annotated[int, Meta(ge=1, le=1000, description="unary calls that are worked on at once")] = 128
     max_concurrent_calls: Annotated[
         int, Meta(ge=1, le=1_000_000, description="calls under way, beyond which new ones are refused")
     ] = 1000
@@ -219,8 +219,8 @@ class Key(msgspec.Struct, frozen=True):
 
     @property
     def secret(self) -> bool:
-        """Whether its value must never be shown."""
-        return self.section == "credentials" and self.name != "directory"
+        """Whether its value must never be shown as it is."""
+        return (self.section == "credentials" and self.name != "directory") or self.dotted == "upstream.proxy"
 
 
 def keys() -> Iterator[Key]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -87,7 +87,7 @@ class TransportSettings:
     max_answer: int = 1024 * 1024
     ca_file: str = ""
     verify: bool = True
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)  # may hold a password
 
 
 class RequestsTransport:
@@ -119,6 +119,8 @@ class RequestsTransport:
             )
         except requests.RequestException as error:
             raise _explained(error) from error
+        except OSError as error:  # requests looks for the CA file before it connects
+            raise NotSent("the CA file of upstream.ca_file cannot be read") from error
         try:
             body = self._read(response, min(deadline, self._clock() + self._settings.read_timeout))
         except BaseException:
@@ -163,7 +165,7 @@ def _explained(error: requests.RequestException) -> TransportError:
     if isinstance(reason, urllib3.exceptions.NameResolutionError):
         return NotSent("the name of the DIS endpoint does not resolve")
     if isinstance(error, requests.exceptions.ProxyError):
-        return NotSent("the proxy for DIS cannot be used")
+        return _explained_proxy(reason)
     if isinstance(error, requests.ConnectTimeout):
         return NotSent("no connection to DIS in time")
     if isinstance(reason, urllib3.exceptions.NewConnectionError):
@@ -175,6 +177,15 @@ def _explained(error: requests.RequestException) -> TransportError:
     if isinstance(error, requests.Timeout):
         return AnswerLost("DIS did not answer in time")
     return AnswerLost(f"the connection to DIS broke before the answer ({_kind(reason or error)})")
+
+
+def _explained_proxy(reason: object) -> TransportError:
+    """urllib3 calls everything a proxy error that breaks before an answer: also after the proxy took the request."""
+    cause = reason.original_error if isinstance(reason, urllib3.exceptions.ProxyError) else reason
+    before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    if isinstance(cause, before) or "Tunnel connection failed" in str(cause):
+        return NotSent("the proxy for DIS cannot be used")
+    return AnswerLost("the connection through the proxy broke before the answer of DIS")
 
 
 def _os_reason(error: BaseException) -> str:

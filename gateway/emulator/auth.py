@@ -79,7 +79,11 @@ def verify(request: Incoming, identity: Identity, now: float) -> None:
     _check_claim(claim, identity, date)
     if not _same(request.headers.get(signing.SECURITY_TOKEN_HEADER, ""), identity.security_token):
         raise DisError("DIS.4107")
-    if not any(_same(right, claim.signature) for right in _signatures(request, claim, identity)):
+    try:
+        right = _signatures(request, claim, identity)
+    except UnicodeEncodeError:  # bytes that are no text, in a header that was signed
+        raise DisError("DIS.4100") from None
+    if not any(_same(one, claim.signature) for one in right):
         raise DisError("DIS.4100")
     return None
 

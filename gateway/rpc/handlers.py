@@ -10,12 +10,15 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
+from gateway.checkpoints.service import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
 from gateway.rpc.status import rpc_status
 
 Request = TypeVar("Request", bound=Message)
 MethodTable = dict[str, "grpc.RpcMethodHandler[bytes, Message]"]
 
+THREADS = "experimental_thread_pool"
+"""The attribute of a method by which grpcio finds threads other than those of the server."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call may take where the caller set no deadline."""
 
@@ -23,7 +26,7 @@ log = structlog.get_logger("gateway.rpc")
 
 
 def unary(
-    method: Callable[[Request, float], Message], kind: type[Request], max_message: int, clock: Callable[[], float]
+    method: Callable[[Request, Caller], Message], kind: type[Request], max_message: int, clock: Callable[[], float]
 ) -> grpc.RpcMethodHandler[bytes, Message]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
@@ -33,7 +36,7 @@ def unary(
     def call(data: bytes, context: grpc.ServicerContext) -> Message:
         try:
             request = parsed(data, kind, max_message)
-            return method(request, clock() + _time_left(context))
+            return method(request, Caller(clock() + _time_left(context), context.add_callback))
         except GatewayError as error:
             abort(context, error)
         except Exception:

@@ -23,6 +23,13 @@ class Bound:
 
 def bind(server: grpc.Server, address: str) -> Bound:
     """Listen on ``host:port`` or ``unix:path``. Raises :class:`ListenError`."""
+    try:
+        return _bind(server, address)
+    except (OSError, UnicodeError) as error:
+        raise ListenError(f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _bind(server: grpc.Server, address: str) -> Bound:
     if address.startswith("unix:"):
         path = _socket_path(address)
         _remove_stale_socket(path)

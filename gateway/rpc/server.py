@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
@@ -17,6 +17,7 @@ from gateway.errors import ListenError
 from gateway.rpc.handlers import MethodTable, unary
 from gateway.rpc.listeners import Bound, bind
 from gateway.rpc.messages import MessageReader
+from gateway.rpc.probes import Probes
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
 from gateway.rpc.streams import StreamServicer
 
@@ -26,7 +27,7 @@ class ServerSettings:
     """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes, ``grace`` in seconds."""
 
     listen: Sequence[str]
-    workers: int = 8
+    workers: int = 128
     max_concurrent_calls: int = 1000
     max_streams: int = 64
     admin_service: bool = False
@@ -42,6 +43,7 @@ class GatewayServer:
         self, service: CheckpointService, settings: ServerSettings, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
+        self._service = service
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
         self._server = grpc.server(
             self._pool,
@@ -60,8 +62,8 @@ class GatewayServer:
         if settings.admin_service:
             self._services.append(ADMIN_SERVICE_NAME)
             self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
-        self._health = health.HealthServicer(experimental_non_blocking=True)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._probes = Probes(self._services)
+        self._server.add_generic_rpc_handlers((self._probes.handlers(),))
         reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
         self.bound: tuple[Bound, ...] = ()
 
@@ -73,18 +75,19 @@ class GatewayServer:
             self.stop(0)
             raise
         self._server.start()
-        for name in ("", *self._services):
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._probes.serving()
 
     def stop(self, grace: float | None = None) -> None:
         """Say "not serving", take no new calls, and return when those under way have ended or ``grace`` seconds have.
 
         A call that has not ended by then is cut off for its caller, but its write to DIS goes on to its end.
         """
-        self._health.enter_graceful_shutdown()
+        self._probes.stopping()
         self._streams.drain()
         self._server.stop(self._settings.grace if grace is None else grace).wait()
+        self._service.drain()  # whoever still waits holds a thread
         self._pool.shutdown(wait=True)
+        self._probes.close()
         self._streams.close()
 
     def _checkpoint_handlers(

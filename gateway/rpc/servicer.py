@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, ReadResult, Result
 from gateway.errors import GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
@@ -18,37 +16,37 @@ ADMIN_SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["CheckpointAdminService
 
 
 class CheckpointServicer:
-    """Each method takes a request and its deadline, in seconds on the service's clock, and returns or raises."""
+    """Each method takes a request and who waits for its answer, and returns or raises."""
 
     def __init__(self, service: CheckpointService, reader: MessageReader) -> None:
         self._service = service
         self._reader = reader
 
-    def get(self, request: pb.GetCheckpointRequest, deadline: float) -> pb.GetCheckpointResponse:
+    def get(self, request: pb.GetCheckpointRequest, caller: Caller) -> pb.GetCheckpointResponse:
         """``GetCheckpoint``."""
         key = self._reader.key(request)
-        return messages.read_response(self._service.get(key, messages.read_wish(request), deadline=deadline))
+        return messages.read_response(self._service.get(key, caller, messages.read_wish(request)))
 
-    def commit(self, request: pb.CommitCheckpointRequest, deadline: float) -> pb.CommitCheckpointResponse:
+    def commit(self, request: pb.CommitCheckpointRequest, caller: Caller) -> pb.CommitCheckpointResponse:
         """``CommitCheckpoint``."""
-        return messages.commit_response(self._service.commit(self._reader.commit(request), deadline=deadline))
+        return messages.commit_response(self._service.commit(self._reader.commit(request), caller))
 
-    def delete(self, request: pb.DeleteCheckpointRequest, deadline: float) -> pb.DeleteCheckpointResponse:
+    def delete(self, request: pb.DeleteCheckpointRequest, caller: Caller) -> pb.DeleteCheckpointResponse:
         """``DeleteCheckpoint``."""
-        self._service.delete(self._reader.key(request), deadline=deadline)
+        self._service.delete(self._reader.key(request), caller)
         return pb.DeleteCheckpointResponse()
 
-    def list(self, request: pb.ListCheckpointsRequest, deadline: float) -> pb.ListCheckpointsResponse:
+    def list(self, request: pb.ListCheckpointsRequest, caller: Caller) -> pb.ListCheckpointsResponse:
         """``ListCheckpoints``."""
         stream, app = self._reader.app(request)
         after, size = messages.page(request)
-        page = self._service.partitions(stream, app, after, size)
+        page = self._service.partitions(stream, app, after, size, caller)
         return pb.ListCheckpointsResponse(
             partitions=[messages.partition_message(one) for one in page.partitions],
             next_page_token=page.partitions[-1].key.partition_id if page.more and page.partitions else "",
         )
 
-    def batch_get(self, request: pb.BatchGetCheckpointsRequest, deadline: float) -> pb.BatchGetCheckpointsResponse:
+    def batch_get(self, request: pb.BatchGetCheckpointsRequest, caller: Caller) -> pb.BatchGetCheckpointsResponse:
         """``BatchGetCheckpoints``."""
         messages.check_count("keys", len(request.keys))
         wish = messages.read_wish(request)
@@ -59,7 +57,7 @@ class CheckpointServicer:
             except InvalidField as error:
                 read.append(error)
         right = [one for one in read if isinstance(one, CheckpointKey)]
-        results = iter(self._service.get_many(right, wish, deadline=deadline))
+        results = iter(self._service.get_many(right, caller, wish))
         response = pb.BatchGetCheckpointsResponse()
         for one in read:
             result = one if isinstance(one, InvalidField) else next(results)
@@ -70,7 +68,7 @@ class CheckpointServicer:
         return response
 
     def batch_commit(
-        self, request: pb.BatchCommitCheckpointsRequest, deadline: float
+        self, request: pb.BatchCommitCheckpointsRequest, caller: Caller
     ) -> pb.BatchCommitCheckpointsResponse:
         """``BatchCommitCheckpoints``."""
         messages.check_count("commits", len(request.commits))
@@ -81,7 +79,7 @@ class CheckpointServicer:
             except InvalidField as error:
                 read.append(error.under(f"commits[{place}]"))
         right = [one for one in read if isinstance(one, Commit)]
-        results = iter(self._service.commit_many(right, deadline=deadline))
+        results = iter(self._service.commit_many(right, caller))
         response = pb.BatchCommitCheckpointsResponse()
         for one in read:
             result = one if isinstance(one, InvalidField) else next(results)
@@ -99,18 +97,25 @@ class CheckpointAdminServicer:
         self._service = service
         self._reader = reader
 
-    def delete_app(self, request: pb.DeleteAppCheckpointsRequest, deadline: float) -> pb.DeleteAppCheckpointsResponse:
+    def delete_app(self, request: pb.DeleteAppCheckpointsRequest, caller: Caller) -> pb.DeleteAppCheckpointsResponse:
         """``DeleteAppCheckpoints``: each partition through its own lane, so that the cache stays true."""
         stream, app = self._reader.app(request)
         after, more, deleted = "", True, 0
+        failure: GatewayError | None = None
         while more:
-            page = self._service.partitions(stream, app, after, messages.PAGE_SIZE_MAX)
-            keys: Sequence[CheckpointKey] = [one.key for one in page.partitions if one.number is not None]
-            for key in keys:
-                self._service.delete(key, deadline=deadline)
-                deleted += 1
+            page = self._service.partitions(stream, app, after, messages.PAGE_SIZE_MAX, caller)
+            for one in page.partitions:
+                if one.number is None:
+                    continue
+                try:
+                    self._service.delete(one.key, caller)
+                    deleted += 1
+                except GatewayError as error:
+                    failure = failure or error
             more = page.more and bool(page.partitions)
             after = page.partitions[-1].key.partition_id if page.partitions else ""
+        if failure is not None:
+            raise failure
         return pb.DeleteAppCheckpointsResponse(deleted_partitions=deleted)
 
 

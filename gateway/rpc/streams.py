@@ -12,11 +12,11 @@ import grpc
 import structlog
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, Result
 from gateway.errors import Draining, GatewayError, InvalidField, Overloaded
 from gateway.rpc import messages
-from gateway.rpc.handlers import MethodTable, abort, parsed
+from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
 
@@ -25,8 +25,6 @@ MAX_UNANSWERED = 1000
 COMMIT_TIMEOUT = 30.0
 """Seconds that one commit of a stream may take: a stream has no deadline for each."""
 
-_THREADS = "experimental_thread_pool"
-"""The attribute of a method by which grpcio finds threads other than those of the server."""
 _SPARE_THREADS = 4
 """For streams beyond the limit: they are told so at once instead of waiting for a thread."""
 
@@ -93,7 +91,7 @@ class StreamServicer:
             return self._serve(context, lambda stream: self._watch(stream, data))
 
         for behavior in (commits, watch):
-            setattr(behavior, _THREADS, self._pool)
+            setattr(behavior, THREADS, self._pool)
         return {
             "StreamCommits": grpc.stream_stream_rpc_method_handler(commits),
             "WatchCheckpoints": grpc.unary_stream_rpc_method_handler(watch),
@@ -160,7 +158,7 @@ class StreamServicer:
         stream.on_end(end)
         watch = self._service.watch(keys, news.release)
         try:
-            self._service.present(watch, keys, deadline=self._clock() + COMMIT_TIMEOUT)
+            self._service.present(watch, keys, Caller(self._clock() + COMMIT_TIMEOUT))
             while not ended.is_set():
                 for key, checkpoint in watch.take():
                     yield messages.watch_response(key, checkpoint).SerializeToString()

@@ -212,19 +212,32 @@ def test_the_emulator_says_why_it_cannot_start(tmp_path: Path) -> None:
     assert run("emulator", DISGW_CREDENTIALS__ACCESS_KEY="only").returncode == 2
 
 
-def test_no_secret_reaches_a_log_or_an_error(emulator: Emulator, begin: Callable[..., Process]) -> None:
-    secrets = ("the-wrong-secret-key", "the-security-token")
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_no_secret_reaches_a_log_or_an_error(
+    emulator: Emulator, begin: Callable[..., Process], style: str, tmp_path: Path
+) -> None:
+    secrets = ("the-wrong-secret-key", "the-security-token", "the-password-of-the-proxy")
     wrong = serving(
         emulator,
         DISGW_CREDENTIALS__SECRET_KEY=secrets[0],
         DISGW_CREDENTIALS__SECURITY_TOKEN=secrets[1],
         DISGW_LOG__LEVEL="debug",
+        DISGW_LOG__FORMAT=style,
+        DISGW_SERVER__LISTEN=f"unix://{tmp_path}/gateway.sock",
     )
     gateway = begin("serve", **wrong)
-    client = Client(address_in(gateway.wait_for("serving")))
+    gateway.wait_for("serving")
+    client = Client(f"unix://{tmp_path}/gateway.sock")
     emulator.inject("body", status=400, body=json.dumps({"errorCode": "DIS.4200", "message": f"you sent {secrets[1]}"}))
     said = [client.failure(client.commit, 41), client.failure(client.get), client.failure(client.delete)]
     assert gateway.stop() == 0
     shown: Any = "".join(gateway.lines) + "".join(str(one.status) for one in said)
+    proxied = {**wrong, "DISGW_UPSTREAM__PROXY": f"http://user:{secrets[2]}@127.0.0.1:1"}
+    gateway = begin("serve", **proxied)
+    gateway.wait_for("serving")
+    shown += str(client.failure(client.get).status)
+    gateway.stop()
+    shown += "".join(gateway.lines) + run("config", **proxied).stdout
     for secret in secrets:
         assert secret not in shown
+    client.channel.close()

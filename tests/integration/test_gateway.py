@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -12,10 +13,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.checkpoints.service import Caller
 from gateway.config import CacheConfig, Config, CredentialsConfig, LimitsConfig, ServerConfig
 from gateway.dis.signing import SigningDialect
 from gateway.emulator import Emulator
-from gateway.errors import ListenError
+from gateway.errors import Draining, ListenError
+from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
 from tests.support import (
     ACCESS_KEY,
     APP,
@@ -26,6 +29,7 @@ from tests.support import (
     config_for,
     key,
     upstream_of,
+    wait_until,
 )
 
 Start = Callable[[Config], Running]
@@ -369,6 +373,56 @@ def test_health_is_answered_per_service(client: Client, service: str) -> None:
     stub = health_pb2_grpc.HealthStub(client.channel)
     answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_health_is_watched_until_the_end(emulator: Emulator, start: Start) -> None:
+    running = start(config_for(emulator))
+    watch = health_pb2_grpc.HealthStub(running.client.channel).Watch(health_pb2.HealthCheckRequest(), timeout=50)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    running.gateway.stop(0.5)
+    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_health_is_answered_while_every_worker_waits_for_dis(emulator: Emulator, start: Start) -> None:
+    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", workers=2)
+    client = start(config_for(emulator, server=server)).client
+    emulator.inject("hold", times=2)
+    waiting = [
+        client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key(partition)), timeout=50)
+        for partition in ("0", "1")
+    ]
+    emulator.wait_for_held(2)
+    stub = health_pb2_grpc.HealthStub(client.channel)
+    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    for call in waiting:
+        call.cancel()  # a caller that goes away gives its worker back
+    assert client.commit(1, "2").effective.sequence_number == "1"
+    emulator.release()
+
+
+def test_a_stop_ends_with_its_grace_and_says_what_was_not_sent(emulator: Emulator, start: Start) -> None:
+    running = start(config_for(emulator))
+    emulator.inject("hold", method="POST")
+    sent = running.client.stub.CommitCheckpoint.future(
+        pb.CommitCheckpointRequest(key=key(), sequence_number="1"), timeout=50
+    )
+    emulator.wait_for_held(1)
+    with ThreadPoolExecutor(2) as pool:
+        waits = pool.submit(
+            running.gateway.service.commit,
+            Commit(Checkpoint(CheckpointKey(STREAM, APP, "0"), SequenceNumber(2))),
+            Caller(1e12),
+        )
+        wait_until(lambda: running.gateway.service.depth() == 1)
+        stopped = pool.submit(running.gateway.stop, 0.1)
+        with pytest.raises(Draining):
+            waits.result(30)
+        emulator.release()
+        stopped.result(30)
+    assert sent.exception(timeout=20) is not None  # cut off after the grace
+    assert emulator.checkpoint(STREAM, APP, 0) == ("1", "")  # yet followed to its end
+    assert emulator.request_count("POST") == 1
 
 
 def test_reflection_lists_the_service(client: Client) -> None:

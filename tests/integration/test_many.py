@@ -276,7 +276,7 @@ def test_a_stream_takes_no_more_than_its_backlog(emulator: Emulator, client: Cli
     emulator.wait_for_held(1)
     settled = threading.Event()
     last = -1
-    while taken != last:  # it comes to a stand, while nothing is answered
+    while taken < 1000 or taken != last:  # it comes to a stand, while nothing is answered
         last = taken
         settled.wait(0.5)
     assert 1000 <= taken < 20_000
@@ -355,6 +355,27 @@ def test_a_stop_answers_what_streams_have_sent_and_ends_them(emulator: Emulator,
         failure = running.client.failure(lambda: next(stream.call))
         assert (failure.code, failure.reason) == (grpc.StatusCode.UNAVAILABLE, "GATEWAY_DRAINING")
         stopped.result(30)
+
+
+def test_an_expired_partition_does_not_keep_the_others_from_being_deleted(emulator: Emulator, start: Start) -> None:
+    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", admin_service=True)
+    admin = start(config_for(emulator, server=server)).client
+    for partition in range(3):
+        emulator.set_checkpoint(STREAM, APP, partition, 5)
+    emulator.set_offsets(STREAM, 0, 0, 9, status="EXPIRED")
+    request = pb.DeleteAppCheckpointsRequest(stream_name=STREAM, app_name=APP)
+    stub = pb_grpc.CheckpointAdminServiceStub(admin.channel)
+    assert admin.failure(stub.DeleteAppCheckpoints, request, timeout=20).reason == "PARTITION_EXPIRED"
+    assert [emulator.checkpoint(STREAM, APP, n) for n in (1, 2)] == [None, None]
+
+
+def test_a_list_keeps_to_its_deadline(emulator: Emulator, client: Client) -> None:
+    emulator.inject("hold", method="GET")
+    request = pb.ListCheckpointsRequest(stream_name=STREAM, app_name=APP)
+    with pytest.raises(grpc.RpcError) as caught:
+        client.stub.ListCheckpoints(request, timeout=0.05)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    emulator.release()
 
 
 def test_the_admin_service_is_off_unless_configured(emulator: Emulator, client: Client, start: Start) -> None:

@@ -7,6 +7,7 @@ import math
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,15 +107,25 @@ def answering(data: bytes, *, close: bool = False) -> Handler:
 
 
 def exchange(
-    url: str, *, deadline: float = math.inf, body: bytes = b"", clock: Callable[[], float] | None = None, **how: object
+    url: str,
+    *,
+    deadline: float = math.inf,
+    body: bytes = b"",
+    clock: Callable[[], float] | None = None,
+    headers: dict[str, str] | None = None,
+    **how: object,
 ) -> HttpAnswer:
     settings = TransportSettings(**{"connect_timeout": 5.0, "read_timeout": 5.0, **how})  # type: ignore[arg-type]
     transport = RequestsTransport(settings, clock) if clock else RequestsTransport(settings)
     try:
-        headers = {"Host": "dis.example.com", "X-One": "1"}
-        return transport.send(HttpRequest("POST" if body else "GET", url, headers, body), deadline)
+        sent = {"Host": "dis.example.com", **(headers or {})}
+        return transport.send(HttpRequest("POST" if body else "GET", url, sent, body), deadline)
     finally:
         transport.close()
+
+
+def closing(connection: socket.socket) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
 
 
 def test_an_answer_comes_whole_with_headers_in_any_case(serve: Callable[..., RawServer]) -> None:
@@ -156,6 +167,27 @@ def test_nothing_is_taken_from_the_environment(
     assert b"authorization" not in server.requests[0].lower()
 
 
+@pytest.mark.parametrize("handler", [closing, answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", close=True)])
+def test_what_breaks_off_behind_a_proxy_may_have_been_sent(serve: Callable[..., RawServer], handler: Handler) -> None:
+    proxy = serve(handler)
+    with pytest.raises(AnswerLost):
+        exchange("http://dis.invalid/x", body=b"{}", proxy=f"http://127.0.0.1:{proxy.port}")
+    assert len(proxy.requests) == 1
+
+
+def test_a_proxy_that_cannot_be_reached_or_refuses_to_connect_sent_nothing(serve: Callable[..., RawServer]) -> None:
+    with pytest.raises(NotSent, match="proxy"):
+        exchange("http://dis.invalid/x", body=b"{}", proxy=f"http://127.0.0.1:{unused_port()}")
+    refusing = serve(answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"))
+    with pytest.raises(NotSent, match="proxy"):
+        exchange("https://dis.invalid/x", body=b"{}", proxy=f"http://127.0.0.1:{refusing.port}")
+
+
+def test_a_ca_file_that_has_gone_sent_nothing() -> None:
+    with pytest.raises(NotSent, match="CA file"):
+        exchange(f"https://127.0.0.1:{unused_port()}/", body=b"{}", ca_file="/no/such/file")
+
+
 def test_a_proxy_that_is_configured_is_used(serve: Callable[..., RawServer]) -> None:
     proxy = serve(answering(OK))
     assert exchange("http://dis.invalid/x", proxy=f"http://127.0.0.1:{proxy.port}").status == 200
@@ -182,10 +214,6 @@ def test_without_time_nothing_is_sent(serve: Callable[..., RawServer]) -> None:
     with pytest.raises(NotSent):
         exchange(f"http://127.0.0.1:{server.port}/", deadline=5.0, clock=lambda: 5.0)
     assert server.requests == []
-
-
-def closing(connection: socket.socket) -> None:
-    connection.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize(
@@ -286,9 +314,19 @@ def test_the_certificate_is_not_checked_only_where_that_is_said(
         assert exchange(f"https://127.0.0.1:{server.port}/", verify=False).status == 200
 
 
-def test_no_failure_shows_the_headers() -> None:
-    request = HttpRequest("GET", "http://127.0.0.1/v2/p?x=1", {"Authorization": "s3cr3t"})
-    assert "s3cr3t" not in repr(request)
-    with pytest.raises(TransportError) as caught:
-        exchange(f"http://127.0.0.1:{unused_port()}/")
-    assert "X-One" not in str(caught.value)
+def test_no_failure_shows_the_headers_or_the_password_of_the_proxy(serve: Callable[..., RawServer]) -> None:
+    secret = "-".join(("no", "body", "may", "see"))  # as tracebacks show the lines of this test
+    request = HttpRequest("GET", "http://127.0.0.1/v2/p?x=1", {"Authorization": secret})
+    assert secret not in repr(request)
+    settings = TransportSettings(proxy=f"http://user:{secret}@proxy.example.com:1")
+    assert secret not in repr(settings)
+    server = serve(closing)
+    for url, how in (
+        (f"http://127.0.0.1:{server.port}/", {}),
+        (f"http://127.0.0.1:{unused_port()}/", {}),
+        ("http://dis.invalid/", {"proxy": f"http://user:{secret}@127.0.0.1:{server.port}"}),
+        ("http://dis.invalid/", {"proxy": f"http://user:{secret}@127.0.0.1:{unused_port()}"}),
+    ):
+        with pytest.raises(TransportError) as caught:
+            exchange(url, headers={"Authorization": secret}, **how)
+        assert secret not in "".join(traceback.format_exception(caught.value))

@@ -25,6 +25,7 @@ from gateway.checkpoints.work import (
     Event,
     Job,
     Note,
+    Outdated,
     ReadCall,
     ReadJob,
     ReadResult,
@@ -181,11 +182,20 @@ class World:
         self.step = 0
         self.core = core(self.options.settings, CheckpointCache(self.options.max_entries), lambda: self.time)
         self.histories = {key: KeyHistory() for key in KEYS}
+        if self.options.external:  # others were here before
+            for key in KEYS:
+                self.histories[key].versions.append(
+                    Version(
+                        Checkpoint(key, SequenceNumber(self.rng.randrange(9)), f"before-{key}"), 0, 0.0, external=True
+                    )
+                )
         self.calls: dict[int, Begun] = {}
         self.running: list[Running] = []
         self.lists: list[tuple[int, list[tuple[CheckpointKey, SequenceNumber | None]] | None]] = []
         self.refused: dict[str, str] = {}
-        self.heard: dict[CheckpointKey, int] = {}
+        self.heard: dict[CheckpointKey, tuple[int, Checkpoint | None]] = {}
+        self.outdated: set[CheckpointKey] = set()
+        self.shown: dict[CheckpointKey, tuple[int, Checkpoint | None]] = {}
         self.tags = 0
         self.log: list[str] = []
         self.events: dict[Event, int] = {}
@@ -266,7 +276,8 @@ class World:
         if self.lists and self.rng.random() < 0.6:
             order, rows = self.lists.pop(0)
             if rows is not None:
-                self.core.listed(order, rows)
+                self.log.append(f"{self.step}: a list that was asked for at #{order}")
+                self._take(self.core.listed(order, rows))
         else:
             order = self.core.next_order()
             rows = [
@@ -346,6 +357,10 @@ class World:
         need(not self.calls, f"every call is answered: {[str(one.call) for one in self.calls.values()]}")
         need(self.core.active == 0, "nothing is left over")
         need(self.core.waiting == 0, "nothing waits any more")
+        for key, (order, checkpoint) in self.shown.items():
+            heard = self.heard.get(key, (-1, None))
+            if key not in self.outdated and heard[0] <= order:
+                need(heard[1] == checkpoint, "watchers have heard of what readers were shown")
         for key, history in self.histories.items():
             for version in history.versions:
                 if version.value is not None and not version.external:
@@ -365,9 +380,12 @@ class World:
             elif isinstance(effect, Answer):
                 self._answered(effect.call, effect.result)
             elif isinstance(effect, Changed):
-                need(effect.order > self.heard.get(effect.key, -1), "watchers hear of newer things only")
-                self.heard[effect.key] = effect.order
+                need(effect.order > self.heard.get(effect.key, (-1, None))[0], "watchers hear of newer things only")
+                self.heard[effect.key] = effect.order, effect.checkpoint
+                self.outdated.discard(effect.key)
                 need(self.histories[effect.key].newest(effect.checkpoint) >= 0, "watchers hear what DIS has had")
+            elif isinstance(effect, Outdated):
+                self.outdated.add(effect.key)
             elif isinstance(effect, Note):
                 self.events[effect.event] = self.events.get(effect.event, 0) + effect.count
 
@@ -403,6 +421,8 @@ class World:
                 longest = min(longest, call.max_age)
             need(history.until(version) >= begun.time - longest, "a cached value is young enough")
         history.told = max(history.told, version)
+        if result.order > self.shown.get(call.key, (-1, None))[0]:
+            self.shown[call.key] = result.order, result.checkpoint
 
     def _check_commit(self, begun: Begun, result: CommitResult) -> None:
         call, history = begun.call, self.histories[begun.call.key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import certifi
 import pytest
 
 from gateway.config import Config, describe, keys, load, require_serving
@@ -58,7 +59,7 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         value = {
             "upstream.endpoint": "https://dis.example.com",
             "upstream.project_id": "a" * 32,
-            "upstream.ca_file": __file__,
+            "upstream.ca_file": certifi.where(),
             "upstream.proxy": "http://proxy.example.com:3128",
             "server.listen": "127.0.0.1:1",
             "server.admin_listen": "127.0.0.1:2",
@@ -93,6 +94,8 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         ({"DISGW_UPSTREAM__ENDPOINT": "https://h/v2"}, "upstream.endpoint", "adds the path"),
         ({"DISGW_UPSTREAM__ENDPOINT": "http://dis.example.com"}, "upstream.endpoint", "https://"),
         ({"DISGW_UPSTREAM__CA_FILE": "/no/such/file"}, "upstream.ca_file", "no file"),
+        ({"DISGW_UPSTREAM__CA_FILE": __file__}, "upstream.ca_file", "no certificates"),
+        ({"DISGW_UPSTREAM__PROXY": "http://proxy:3128/?password=x"}, "upstream.proxy", "must end"),
         ({"DISGW_UPSTREAM__PROXY": "proxy:3128"}, "upstream.proxy", "URL"),
         ({"DISGW_SERVER__LISTEN": ""}, "server.listen", "host:port"),
         ({"DISGW_SERVER__LISTEN": "50551"}, "server.listen", "host:port"),
@@ -258,6 +261,7 @@ def test_every_key_says_what_it_is_for_and_only_secrets_have_no_flag_on_principl
     for key in keys():
         assert re.fullmatch(r"[A-Za-z`].{8,}", key.description), key.dotted
     assert [key.dotted for key in keys() if key.secret] == [
+        "upstream.proxy",
         "credentials.access_key",
         "credentials.secret_key",
         "credentials.security_token",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.checkpoints.core import CoreSettings, RegressPolicy
-from gateway.checkpoints.service import CheckpointService, ReadWish
+from gateway.checkpoints.service import Caller, CheckpointService, ReadWish
 from gateway.checkpoints.work import CommitResult, Event, ReadResult, Result, Source
 from gateway.errors import (
     CheckpointRegression,
@@ -27,19 +26,11 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.model import Checkpoint, CheckpointKey, Commit, Membership, PartitionPage, PartitionState, SequenceNumber
+from tests.support import wait_until
 
 KEY = CheckpointKey("stream", "app", "0")
 OTHER = CheckpointKey("stream", "app", "1")
-FOREVER = 1e9
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that other threads do."""
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come to be")
+FOREVER = Caller(1e9)
 
 
 class Clock:
@@ -113,7 +104,7 @@ class Rig:
         self.counted[event] += count
 
     def read(self, key: CheckpointKey = KEY, **wish: Any) -> ReadResult:
-        return self.service.get(key, ReadWish(**wish), deadline=FOREVER)
+        return self.service.get(key, FOREVER, ReadWish(**wish))
 
     def get(self, key: CheckpointKey = KEY, **wish: Any) -> int | None:
         found = self.read(key, **wish).checkpoint
@@ -126,10 +117,10 @@ class Rig:
         self, number: int, key: CheckpointKey = KEY, *, allow_rewind: bool = False, metadata: str = ""
     ) -> Checkpoint:
         commit = Commit(checkpoint(number, key, metadata), allow_rewind=allow_rewind)
-        return self.service.commit(commit, deadline=FOREVER).effective
+        return self.service.commit(commit, FOREVER).effective
 
     def delete(self) -> None:
-        self.service.delete(KEY, deadline=FOREVER)
+        self.service.delete(KEY, FOREVER)
 
 
 @pytest.fixture
@@ -397,7 +388,7 @@ class Submitted:
         return result.reason
 
 
-def submit(rig: Rig, number: int, *, metadata: str = "", deadline: float = FOREVER, **how: Any) -> Submitted:
+def submit(rig: Rig, number: int, *, metadata: str = "", deadline: float = 1e9, **how: Any) -> Submitted:
     future: Future[Result] = Future()
     commit = Commit(checkpoint(number, metadata=metadata), **how)
     return Submitted(number, future, rig.service.submit(commit, future.set_result, deadline=deadline))
@@ -555,7 +546,7 @@ def test_a_caller_whose_time_ends_while_its_write_is_under_way_is_told_unknown_a
     held = Held(rig, "commit")
     with ThreadPoolExecutor(1) as pool:
         commit = Commit(checkpoint(10))
-        late = pool.submit(rig.service.commit, commit, deadline=rig.clock.now + 0.05)
+        late = pool.submit(rig.service.commit, commit, Caller(rig.clock.now + 0.05))
         held.wait()
         with pytest.raises(CommitOutcomeUnknown) as caught:
             late.result(30)
@@ -597,7 +588,7 @@ def test_a_reader_whose_time_ends_leaves_alone(rig: Rig) -> None:
         patient = pool.submit(rig.get)
         held.wait()
         with pytest.raises(ReadTimedOut):
-            rig.service.get(KEY, deadline=rig.clock.now + 0.01)
+            rig.service.get(KEY, Caller(rig.clock.now + 0.01))
         held.release()
         assert patient.result(30) == 10
 
@@ -664,30 +655,30 @@ def test_the_regress_policy_may_let_a_lower_commit_pass(
 def test_a_batch_answers_each_item_in_its_place(rig: Rig) -> None:
     rig.commit(10)
     commits = [Commit(checkpoint(9)), Commit(checkpoint(5, OTHER)), Commit(checkpoint(12))]
-    results = rig.service.commit_many(commits, deadline=FOREVER)
+    results = rig.service.commit_many(commits, FOREVER)
     assert isinstance(results[1], CommitResult)
     assert isinstance(results[2], CommitResult)
     assert rig.store.values == {KEY: checkpoint(12), OTHER: checkpoint(5, OTHER)}
-    found = rig.service.get_many([OTHER, KEY, OTHER], ReadWish(), deadline=FOREVER)
+    found = rig.service.get_many([OTHER, KEY, OTHER], FOREVER)
     assert [one.checkpoint for one in found if isinstance(one, ReadResult)] == [
         checkpoint(5, OTHER),
         checkpoint(12),
         checkpoint(5, OTHER),
     ]
-    assert rig.service.get_many([], ReadWish(), deadline=FOREVER) == []
+    assert rig.service.get_many([], FOREVER) == []
 
 
 def test_a_list_shows_what_is_outdated_and_it_is_served_no_more(rig: Rig) -> None:
     rig.commit(10)
     rig.store.values[KEY] = checkpoint(25, metadata="elsewhere")
-    assert rig.service.partitions("stream", "app", "", 100).partitions[0].lag == 75
+    assert rig.service.partitions("stream", "app", "", 100, FOREVER).partitions[0].lag == 75
     assert rig.read().checkpoint == checkpoint(25, metadata="elsewhere")
 
 
 def test_a_list_that_a_commit_overtook_takes_nothing_back(rig: Rig) -> None:
     rig.commit(10)
     rig.store.hooks["list"] = lambda: rig.commit(20) and None
-    rig.service.partitions("stream", "app", "", 100)
+    rig.service.partitions("stream", "app", "", 100, FOREVER)
     assert (rig.get(), rig.source()) == (20, Source.CACHE)
 
 
@@ -695,7 +686,7 @@ def test_a_watch_hears_the_present_value_and_then_the_newest(rig: Rig) -> None:
     rig.commit(10)
     woken = threading.Semaphore(0)
     watch = rig.service.watch([KEY, OTHER], woken.release)
-    rig.service.present(watch, [KEY, OTHER], deadline=FOREVER)
+    rig.service.present(watch, [KEY, OTHER], FOREVER)
     assert dict(watch.take()) == {KEY: checkpoint(10), OTHER: None}
     assert watch.take() == []
     for number in (11, 12, 13):
@@ -715,17 +706,59 @@ def test_a_watch_hears_what_a_list_shows_to_have_changed(rig: Rig) -> None:
     woken = threading.Semaphore(0)
     watch = rig.service.watch([KEY], woken.release)
     rig.store.values[KEY] = checkpoint(25, metadata="elsewhere")
-    rig.service.partitions("stream", "app", "", 100)
+    rig.service.partitions("stream", "app", "", 100, FOREVER)
     assert woken.acquire(timeout=30)
     assert watch.take() == [(KEY, checkpoint(25, metadata="elsewhere"))]
 
 
 def test_a_write_with_no_time_left_is_refused_before_anything_is_sent(rig: Rig) -> None:
     with pytest.raises(DeadlineTooShort):
-        rig.service.commit(Commit(checkpoint(1)), deadline=rig.clock.now)
+        rig.service.commit(Commit(checkpoint(1)), Caller(rig.clock.now))
     with pytest.raises(DeadlineTooShort):
-        rig.service.delete(KEY, deadline=rig.clock.now)
+        rig.service.delete(KEY, Caller(rig.clock.now))
     assert rig.store.calls == []
+
+
+def test_a_watch_hears_of_a_deletion_that_a_list_shows(rig: Rig) -> None:
+    rig.commit(10)
+    woken = threading.Semaphore(0)
+    watch = rig.service.watch([KEY], woken.release)
+    page = PartitionPage([PartitionState(KEY, None, 0, 100, "ACTIVE")], more=False)
+    rig.store.partitions = lambda *_: page  # type: ignore[method-assign]
+    del rig.store.values[KEY]
+    rig.service.partitions("stream", "app", "", 100, FOREVER)
+    assert woken.acquire(timeout=30)
+    assert watch.take() == [(KEY, None)]
+
+
+def test_a_close_follows_what_was_sent_and_answers_what_was_not(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    first = submit(rig, 10)
+    held.wait()
+    second = submit(rig, 11)
+    with ThreadPoolExecutor(1) as pool:
+        closed = pool.submit(rig.service.close)
+        assert second.outcome == "GATEWAY_DRAINING"
+        assert not closed.done()
+        held.release()
+        closed.result(30)
+    assert first.outcome == "committed 10"
+    assert rig.store.calls == ["commit 10"]
+    assert submit(rig, 12).outcome == "GATEWAY_DRAINING"
+    assert rig.get() == 10  # what is known can still be read
+
+
+def test_a_caller_that_goes_away_is_answered_at_once(rig: Rig) -> None:
+    held = Held(rig, "read")
+    left: list[Callable[[], None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(rig.service.get, KEY, Caller(1e9, left.append))
+        held.wait()
+        wait_until(lambda: bool(left))
+        left[0]()
+        with pytest.raises(ReadTimedOut):
+            read.result(30)
+        held.release()
 
 
 def test_a_key_that_nobody_uses_has_no_lane(rig: Rig) -> None:

@@ -1,0 +1,57 @@
+"""``grpc.health.v1`` on threads of its own: a slow DIS that holds all others must not look like a dead gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2
+
+from gateway.rpc.handlers import THREADS
+
+_PROBE_THREADS = 2
+
+
+class Probes:
+    """Says of each service whether it serves."""
+
+    def __init__(self, services: list[str]) -> None:
+        self._services = ["", *services]
+        self._servicer = health.HealthServicer()
+        self._pool = ThreadPoolExecutor(_PROBE_THREADS, thread_name_prefix="health")
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What ``grpc.Server`` takes."""
+
+        def check(request: Any, context: grpc.ServicerContext) -> Any:
+            return self._servicer.Check(request, context)
+
+        def watch(request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
+            self._servicer.Watch(request, context, send)
+
+        for behavior in (check, watch):
+            setattr(behavior, THREADS, self._pool)
+        watch.experimental_non_blocking = True  # type: ignore[attr-defined]
+        read, write = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
+        return grpc.method_handlers_generic_handler(
+            health.SERVICE_NAME,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(check, read, write),
+                "Watch": grpc.unary_stream_rpc_method_handler(watch, read, write),
+            },
+        )
+
+    def serving(self) -> None:
+        """Calls are taken from now on."""
+        for name in self._services:
+            self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def stopping(self) -> None:
+        """Calls are taken no longer."""
+        self._servicer.enter_graceful_shutdown()
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=True)
