@@ -27,6 +27,7 @@ from gateway.rpc.server import GatewayServer, ServerSettings
 from gateway.signals import stop_signal
 from gateway.telemetry import logs
 from gateway.telemetry.admin import AdminServer, Readiness
+from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from gateway.emulator import Emulator
@@ -47,12 +48,22 @@ class Gateway:
         client = DisClient(
             _endpoint(config.upstream), _credentials(config.credentials), self._transport, lambda: datetime.now(UTC)
         )
+        self.metrics = Metrics(version(DISTRIBUTION))
         self.service = CheckpointService(
-            client, _core_settings(config), config.cache.max_entries, time.monotonic, config.upstream.pool_size
+            client,
+            _core_settings(config),
+            config.cache.max_entries,
+            time.monotonic,
+            config.upstream.pool_size,
+            self.metrics.count,
+            self.metrics.listed,
         )
+        self.metrics.watch("disgw_writes_waiting", "Writes that wait in lanes", self.service.depth)
+        self.metrics.watch("disgw_keys_active", "Keys with something under way", self.service.active)
+        self.metrics.watch("disgw_cache_entries", "Keys that something is known of", self.service.cached)
         self._server = GatewayServer(self.service, _server_settings(config))
         self._readiness = Readiness()
-        self._admin = AdminServer(config.server.admin_listen, self._readiness) if config.server.admin_listen else None
+        self._admin = _admin(config, self._readiness, self.metrics)
 
     @property
     def bound(self) -> tuple[Bound, ...]:
@@ -154,6 +165,11 @@ def _started_emulator(keys: CredentialsConfig) -> Emulator:
             continue
         return emulator
     raise failure
+
+
+def _admin(config: Config, readiness: Readiness, metrics: Metrics) -> AdminServer | None:
+    listen = config.server.admin_listen
+    return AdminServer(listen, readiness, metrics.text) if listen else None
 
 
 def _endpoint(upstream: UpstreamConfig) -> DisEndpoint:

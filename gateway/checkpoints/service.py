@@ -41,7 +41,7 @@ from gateway.errors import (
     OutcomeUnknown,
     ReadTimedOut,
 )
-from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage
+from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, PartitionState
 
 ResultT = TypeVar("ResultT")
 
@@ -146,6 +146,7 @@ class CheckpointService:
     clock: Callable[[], float]
     concurrency: int = 64
     count: Counter = lambda event, count: None
+    saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
     cache: CheckpointCache = field(init=False)
     _core: Core = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -239,6 +240,7 @@ class CheckpointService:
             page = listing.result(min(seconds, threading.TIMEOUT_MAX))
         except TimeoutError:
             raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0) from None
+        self.saw_partitions(page.partitions)
         with self._lock:
             effects = self._core.listed(order, [(one.key, one.number) for one in page.partitions])
         self._perform(effects)

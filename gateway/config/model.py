@@ -140,7 +140,7 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     )
     admin_listen: Annotated[
         str,
-        Meta(description="address of the probes (`/healthz`, `/readyz`, `/startupz`); empty turns them off"),
+        Meta(description="address of probes (`/healthz`, `/readyz`, `/startupz`) and `/metrics`; empty turns them off"),
     ] = "127.0.0.1:9551"
     insecure: Annotated[
         bool, Meta(description="serve gRPC without TLS on an address that is not loopback: anyone there may commit")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from gateway.errors import ListenError
+from gateway.telemetry.metrics import CONTENT_TYPE
 
 
 class Readiness:
@@ -38,10 +40,11 @@ class Readiness:
 
 
 class AdminServer:
-    """Answers ``/healthz`` (alive), ``/startupz`` (has started) and ``/readyz`` (takes calls)."""
+    """Answers ``/healthz`` (alive), ``/startupz`` (has started), ``/readyz`` (takes calls) and ``/metrics``."""
 
-    def __init__(self, listen: str, readiness: Readiness) -> None:
+    def __init__(self, listen: str, readiness: Readiness, metrics: Callable[[], bytes] = bytes) -> None:
         self._listen = listen
+        self._metrics = metrics
         self._readiness = readiness
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
@@ -57,7 +60,7 @@ class AdminServer:
         """Listen and serve. Raises :class:`ListenError`."""
         host, _, port = self._listen.rpartition(":")
         try:
-            self._server = _Server((host.strip("[]"), int(port)), _handler(self._readiness))
+            self._server = _Server((host.strip("[]"), int(port)), _handler(self._readiness, self._metrics))
         except OSError as error:
             raise ListenError(f"cannot listen on {self._listen}: {(error.strerror or str(error)).lower()}") from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="admin", daemon=True)
@@ -87,17 +90,21 @@ class _Server(ThreadingHTTPServer):
         self.server_port = int(self.server_address[1])
 
 
-def _handler(readiness: Readiness) -> type[BaseHTTPRequestHandler]:
+def _handler(readiness: Readiness, metrics: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
         server_version = "dis-gateway"
         sys_version = ""
 
         def do_GET(self) -> None:
-            status, text = _probe(self.path.partition("?")[0], readiness)
-            body = f"{text}\n".encode()
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                status, kind, body = HTTPStatus.OK, CONTENT_TYPE, metrics()
+            else:
+                status, text = _probe(path, readiness)
+                kind, body = "text/plain; charset=utf-8", f"{text}\n".encode()
             self.send_response(status)
-            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD":
@@ -119,8 +126,8 @@ def _probe(path: str, readiness: Readiness) -> tuple[HTTPStatus, str]:
         "/readyz": (readiness.ready, "ready", "not ready"),
     }
     if path == "/":
-        return HTTPStatus.OK, "dis-gateway admin: /healthz /startupz /readyz"
+        return HTTPStatus.OK, "dis-gateway admin: /healthz /startupz /readyz /metrics"
     if path not in checks:
-        return HTTPStatus.NOT_FOUND, "there are /healthz, /startupz and /readyz"
+        return HTTPStatus.NOT_FOUND, "there are /healthz, /startupz, /readyz and /metrics"
     passed, yes, no = checks[path]
     return (HTTPStatus.OK, yes) if passed else (HTTPStatus.SERVICE_UNAVAILABLE, no)

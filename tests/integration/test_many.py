@@ -11,14 +11,16 @@ from typing import Any
 import grpc
 import msgspec
 import pytest
+import urllib3
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
 from gateway.config import Config, ServerConfig
 from gateway.emulator import Emulator
-from tests.support import APP, STREAM, Client, Running, config_for, key
+from tests.support import APP, STREAM, Client, Running, config_for, key, wait_until
 
 Start = Callable[[Config], Running]
 
@@ -395,3 +397,47 @@ def test_the_admin_service_is_off_unless_configured(emulator: Emulator, client: 
     assert [emulator.checkpoint(STREAM, APP, n) for n in range(3)] == [None] * 3
     assert emulator.checkpoint(STREAM, "other", 0) == ("5", "")
     assert all("partition_id=" in one.query for one in emulator.requests() if one.method == "DELETE")
+
+
+def metrics_of(running: Running) -> dict[str, float]:
+    with urllib3.PoolManager() as http:
+        answer = http.request("GET", f"http://{running.gateway.admin_address}/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.data.decode())
+    return {
+        sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_lag_folds_and_conflicts_can_be_seen_in_the_metrics(emulator: Emulator, start: Start) -> None:
+    running = start(config_for(emulator))
+    client = running.client
+    emulator.inject("hold", method="POST")
+    stream = Commits(client)
+    stream.send(0, commit(10))
+    emulator.wait_for_held(1)
+    for number in range(1, 4):
+        stream.send(number, commit(10 + number))
+    wait_until(lambda: metrics_of(running)["disgw_writes_waiting"] == 3)
+    emulator.release()
+    stream.answers(4)
+    stream.close()
+    client.get()
+    client.failure(client.commit, 5)
+    client.commit(6, allow_rewind=True)
+    emulator.inject("cut_after", method="POST")
+    client.failure(client.commit, 7)
+    emulator.set_offsets(STREAM, 0, 0, 100)
+    listed(client)
+    seen = metrics_of(running)
+    assert seen["disgw_commits_folded_total"] == 2
+    assert seen["disgw_cache_reads_total hit"] == 1
+    assert seen["disgw_commits_below_total refused"] == 1
+    assert seen["disgw_commits_below_total rewound"] == 1
+    assert seen["disgw_writes_unknown_total"] == 1
+    assert seen[f"disgw_lag_records {APP} shardId-0000000000 {STREAM}"] == 93
+    assert seen["disgw_writes_waiting"] == 0
+    assert seen["disgw_cache_entries"] == 1
+    assert any(name.startswith("disgw_build_info") for name in seen)
