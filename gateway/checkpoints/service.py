@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,11 +28,13 @@ from gateway.checkpoints.work import (
     Job,
     Note,
     Outdated,
+    PauseJob,
     ReadCall,
     ReadJob,
     ReadResult,
     Result,
     Start,
+    WriteJob,
 )
 from gateway.errors import (
     CommitOutcomeUnknown,
@@ -145,6 +148,7 @@ class CheckpointService:
     max_entries: int
     clock: Callable[[], float]
     concurrency: int = 64
+    sleep: Callable[[float], None] = time.sleep
     count: Counter = lambda event, count: None
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
     cache: CheckpointCache = field(init=False)
@@ -347,9 +351,11 @@ class CheckpointService:
 
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
-            if isinstance(job, ReadJob):
+            if isinstance(job, PauseJob):
+                self.sleep(job.seconds)
+            elif isinstance(job, ReadJob):
                 return self.store.read(job.key)
-            if job.commit is not None:
+            elif job.commit is not None:
                 self.store.commit(job.commit)
             else:
                 self.store.delete(job.key)
@@ -376,7 +382,7 @@ def _expected(result: Result, kind: type[ResultT]) -> ResultT:
 
 
 def _unexpected(job: Job) -> GatewayError:
-    if isinstance(job, ReadJob):
+    if not isinstance(job, WriteJob):
         return GatewayError("the gateway failed unexpectedly; its log has more")
     kind: type[OutcomeUnknown] = CommitOutcomeUnknown if job.commit is not None else DeleteOutcomeUnknown
     return kind("the gateway failed unexpectedly while it wrote; its log has more")

@@ -129,7 +129,15 @@ class WriteJob:
     commit: Commit | None = None
 
 
-Job = ReadJob | WriteJob
+@dataclass(slots=True, eq=False)
+class PauseJob:
+    """Wait for ``seconds``, so that the callers of a busy lane come back and fold into one write."""
+
+    key: CheckpointKey
+    seconds: float
+
+
+Job = ReadJob | WriteJob | PauseJob
 
 
 @dataclass(frozen=True, slots=True)

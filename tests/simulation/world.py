@@ -26,6 +26,7 @@ from gateway.checkpoints.work import (
     Job,
     Note,
     Outdated,
+    PauseJob,
     ReadCall,
     ReadJob,
     ReadResult,
@@ -78,6 +79,8 @@ def brief(thing: object) -> str:
     if isinstance(thing, WriteJob):
         value = brief(thing.commit.checkpoint) if thing.commit else "delete"
         return f"WriteJob#{thing.order}({thing.key.partition_id[-1]}, {value}, {len(thing.calls)} calls)"
+    if isinstance(thing, PauseJob):
+        return f"PauseJob({thing.key.partition_id[-1]})"
     if isinstance(thing, ReadResult):
         return f"{brief(thing.checkpoint)} from {thing.source.value}"
     if isinstance(thing, CommitResult):
@@ -120,6 +123,10 @@ class KeyHistory:
             if self.versions[index].value == value:
                 return index
         return -1
+
+    def oldest(self, value: Checkpoint | None, start: int) -> int:
+        """The first version from ``start`` on with this value."""
+        return next(index for index in range(start, self.now + 1) if self.versions[index].value == value)
 
     def newest_own(self) -> int:
         """The last version that this gateway made."""
@@ -166,6 +173,7 @@ def options(rng: random.Random) -> Options:
         absent_ttl=rng.choice([0.0, 0.0, 0.5]),
         stale_ttl=rng.choice([0.0, 30.0]),
         regress=RegressPolicy.REJECT,
+        linger=rng.choice([0.0, 0.002]),
         max_queue=rng.choice([3, 100]),
         max_waiting=rng.choice([5, 1000]),
     )
@@ -292,6 +300,10 @@ class World:
 
     def _progress_of(self, running: Running, *, faults: bool) -> None:
         job = running.job
+        if isinstance(job, PauseJob):
+            self.running.remove(running)
+            self._take(self.core.finished(job, None))
+            return
         if not running.done and not (faults and self.rng.random() < 0.15):
             running.done = True
             if isinstance(job, ReadJob):
@@ -375,7 +387,7 @@ class World:
         for effect in effects:
             if isinstance(effect, Start):
                 self.running.append(Running(effect.job))
-                writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob)]
+                writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob | PauseJob)]
                 need(len(writes) == len(set(writes)), "one write of a key is under way at a time")
             elif isinstance(effect, Answer):
                 self._answered(effect.call, effect.result)
@@ -420,7 +432,8 @@ class World:
             if call.max_age is not None:
                 longest = min(longest, call.max_age)
             need(history.until(version) >= begun.time - longest, "a cached value is young enough")
-        history.told = max(history.told, version)
+        # Absences look alike: only the oldest one that this may have been is sure to have been shown.
+        history.told = max(history.told, history.oldest(result.checkpoint, max(history.told, begun.floor)))
         if result.order > self.shown.get(call.key, (-1, None))[0]:
             self.shown[call.key] = result.order, result.checkpoint
 

@@ -1,0 +1,128 @@
+// Load for the benchmarks of the commit lanes: many callers, one key or many, acknowledgements counted.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+var (
+	target  = flag.String("target", "127.0.0.1:50551", "the gateway")
+	callers = flag.Int("callers", 64, "how many commit the one key at once (hot)")
+	seconds = flag.Float64("seconds", 5, "how long (hot)")
+	keys    = flag.Int("keys", 1000, "how many keys are committed at once (batch, stream)")
+	rounds  = flag.Int("rounds", 5, "how many times (batch, stream)")
+	mode    = flag.String("mode", "hot", "hot, batch or stream")
+)
+
+func commit(partition int, number int64) *pb.CommitCheckpointRequest {
+	return &pb.CommitCheckpointRequest{
+		Key:            &pb.CheckpointKey{StreamName: "bench", AppName: "bench", PartitionId: strconv.Itoa(partition)},
+		SequenceNumber: strconv.FormatInt(number, 10),
+	}
+}
+
+// hot lets callers commit rising numbers of one key, each waiting for its own acknowledgement.
+func hot(gateway pb.CheckpointServiceClient) (acknowledged int64, took time.Duration) {
+	var number, done atomic.Int64
+	var wait sync.WaitGroup
+	begin := time.Now()
+	until := begin.Add(time.Duration(*seconds * float64(time.Second)))
+	for range *callers {
+		wait.Go(func() {
+			for time.Now().Before(until) {
+				// A number that is overtaken on its way here is below what stands: that is a regression, and an answer.
+				if _, err := gateway.CommitCheckpoint(context.Background(), commit(0, number.Add(1))); err == nil {
+					done.Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return done.Load(), time.Since(begin)
+}
+
+// batch commits many keys in one call.
+func batch(gateway pb.CheckpointServiceClient, round int) int64 {
+	request := &pb.BatchCommitCheckpointsRequest{}
+	for key := range *keys {
+		request.Commits = append(request.Commits, commit(key, int64(round+1)))
+	}
+	answer, err := gateway.BatchCommitCheckpoints(context.Background(), request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var done int64
+	for _, result := range answer.Results {
+		if result.GetResponse() != nil {
+			done++
+		}
+	}
+	return done
+}
+
+// stream commits many keys over one stream.
+func stream(gateway pb.CheckpointServiceClient, round int) int64 {
+	commits, err := gateway.StreamCommits(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		for key := range *keys {
+			if err := commits.Send(&pb.StreamCommitsRequest{Id: uint64(key), Commit: commit(key, int64(round+1))}); err != nil {
+				return
+			}
+		}
+		_ = commits.CloseSend()
+	}()
+	var done int64
+	for {
+		answer, err := commits.Recv()
+		if err != nil {
+			return done
+		}
+		if answer.GetResponse() != nil {
+			done++
+		}
+	}
+}
+
+func main() {
+	flag.Parse()
+	conn, err := grpc.NewClient(*target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	gateway := pb.NewCheckpointServiceClient(conn)
+	var done int64
+	var took time.Duration
+	switch *mode {
+	case "hot":
+		done, took = hot(gateway)
+	case "batch", "stream":
+		run := map[string]func(pb.CheckpointServiceClient, int) int64{"batch": batch, "stream": stream}[*mode]
+		run(gateway, 0) // connections are made
+		begin := time.Now()
+		for round := range *rounds {
+			done += run(gateway, round+1)
+		}
+		took = time.Since(begin)
+	default:
+		fmt.Fprintln(os.Stderr, "unknown mode")
+		os.Exit(2)
+	}
+	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{"acknowledged": done, "seconds": took.Seconds()})
+}
