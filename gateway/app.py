@@ -54,9 +54,9 @@ class Gateway:
             _core_settings(config),
             config.cache.max_entries,
             time.monotonic,
-            concurrency=config.upstream.pool_size,
-            count=self.metrics.count,
-            saw_partitions=self.metrics.listed,
+            config.upstream.pool_size,
+            self.metrics.count,
+            self.metrics.listed,
         )
         self.metrics.watch("disgw_writes_waiting", "Writes that wait in lanes", self.service.depth)
         self.metrics.watch("disgw_keys_active", "Keys with something under way", self.service.active)
@@ -208,7 +208,6 @@ def _core_settings(config: Config) -> CoreSettings:
         absent_ttl=config.cache.absent_ttl_seconds,
         stale_ttl=config.cache.stale_seconds,
         regress=config.commits.regress,
-        linger=config.commits.linger_seconds,
         max_queue=config.commits.max_queue,
         max_waiting=config.commits.max_waiting,
     )

@@ -21,10 +21,11 @@ import (
 var (
 	target  = flag.String("target", "127.0.0.1:50551", "the gateway")
 	callers = flag.Int("callers", 64, "how many commit the one key at once (hot)")
+	window  = flag.Int("window", 1, "commits of one caller that are not acknowledged yet (hotstream)")
 	seconds = flag.Float64("seconds", 5, "how long (hot)")
 	keys    = flag.Int("keys", 1000, "how many keys are committed at once (batch, stream)")
 	rounds  = flag.Int("rounds", 5, "how many times (batch, stream)")
-	mode    = flag.String("mode", "hot", "hot, batch or stream")
+	mode    = flag.String("mode", "hot", "hot, hotstream, batch or stream")
 )
 
 func commit(partition int, number int64) *pb.CommitCheckpointRequest {
@@ -51,6 +52,57 @@ func hot(gateway pb.CheckpointServiceClient) (acknowledged int64, took time.Dura
 		})
 	}
 	wait.Wait()
+	return done.Load(), time.Since(begin)
+}
+
+// hotStream is hot over one stream: callers share it, each with up to *window commits that are not acknowledged yet.
+func hotStream(gateway pb.CheckpointServiceClient) (acknowledged int64, took time.Duration) {
+	commits, err := gateway.StreamCommits(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	room := make([]chan struct{}, *callers)
+	for caller := range room {
+		room[caller] = make(chan struct{}, *window)
+	}
+	var number, done atomic.Int64
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		for {
+			answer, err := commits.Recv()
+			if err != nil {
+				return
+			}
+			if answer.GetResponse() != nil {
+				done.Add(1)
+			}
+			<-room[answer.Id%uint64(*callers)]
+		}
+	}()
+	var sending sync.Mutex
+	var wait sync.WaitGroup
+	begin := time.Now()
+	until := begin.Add(time.Duration(*seconds * float64(time.Second)))
+	for caller := range *callers {
+		wait.Go(func() {
+			for turn := 0; time.Now().Before(until); turn++ {
+				room[caller] <- struct{}{}
+				sending.Lock() // numbers go out in their order
+				id := uint64(turn)*uint64(*callers) + uint64(caller)
+				err := commits.Send(&pb.StreamCommitsRequest{Id: id, Commit: commit(0, number.Add(1))})
+				sending.Unlock()
+				if err != nil {
+					log.Fatal(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if err := commits.CloseSend(); err != nil {
+		log.Fatal(err)
+	}
+	<-answered
 	return done.Load(), time.Since(begin)
 }
 
@@ -112,6 +164,8 @@ func main() {
 	switch *mode {
 	case "hot":
 		done, took = hot(gateway)
+	case "hotstream":
+		done, took = hotStream(gateway)
 	case "batch", "stream":
 		run := map[string]func(pb.CheckpointServiceClient, int) int64{"batch": batch, "stream": stream}[*mode]
 		run(gateway, 0) // connections are made

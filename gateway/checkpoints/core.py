@@ -3,9 +3,7 @@
 The rules that it keeps, for each key:
 
 - One write is under way at a time. Commits that arrive meanwhile wait in the key's lane; then the run of them at its
-  head folds into one write of the highest number. Rewinds and deletes are barriers: they are never folded. After a
-  write that several callers shared, the lane lingers a moment: they are about to come back, and one of them alone would
-  hold up all the others for a whole write.
+  head folds into one write of the highest number. Rewinds and deletes are barriers: they are never folded.
 - What a read brings replaces what is known only if nothing was heard since the read was asked for. So a slow read never
   overwrites a newer commit or a newer read, and no reader is taken back.
 - A write whose outcome is not known leaves a doubt: nothing is served, and no commit decided, before DIS was asked.
@@ -35,7 +33,6 @@ from gateway.checkpoints.work import (
     Job,
     Note,
     Outdated,
-    PauseJob,
     Phase,
     ReadCall,
     ReadJob,
@@ -82,7 +79,6 @@ class CoreSettings:
     absent_ttl: float = 0.0
     stale_ttl: float = 0.0
     regress: RegressPolicy = RegressPolicy.REJECT
-    linger: float = 0.002
     max_queue: int = 1000
     max_waiting: int = 20_000
 
@@ -93,7 +89,7 @@ class _KeyState:
 
     known: Known | None
     queue: deque[WriteCall] = field(default_factory=deque)
-    writing: Job | None = None
+    writing: WriteJob | ReadJob | None = None
     flights: list[ReadJob] = field(default_factory=list)
     overtaken: list[ReadCall] = field(default_factory=list)
     """reads that a write has overtaken: they are read for again while no write is under way"""
@@ -172,14 +168,9 @@ class Core:
             newest = self._read_finished(state, job, outcome)
             if job is state.writing:
                 self._decide(state, job, outcome, newest=newest)
-        elif isinstance(job, WriteJob):
-            state.writing = None
-            self._write_finished(state, job, outcome)
-            if len(job.calls) > 1 and self._settings.linger > 0 and not self._draining:
-                state.writing = PauseJob(job.key, self._settings.linger)
-                self._effects.append(Start(state.writing))
         else:
             state.writing = None
+            self._write_finished(state, job, outcome)
         self._go_on(state, job.key)
         return self._taken()
 

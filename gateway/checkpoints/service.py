@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,13 +27,11 @@ from gateway.checkpoints.work import (
     Job,
     Note,
     Outdated,
-    PauseJob,
     ReadCall,
     ReadJob,
     ReadResult,
     Result,
     Start,
-    WriteJob,
 )
 from gateway.errors import (
     CommitOutcomeUnknown,
@@ -148,7 +145,6 @@ class CheckpointService:
     max_entries: int
     clock: Callable[[], float]
     concurrency: int = 64
-    sleep: Callable[[float], None] = time.sleep
     count: Counter = lambda event, count: None
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
     cache: CheckpointCache = field(init=False)
@@ -351,11 +347,9 @@ class CheckpointService:
 
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
-            if isinstance(job, PauseJob):
-                self.sleep(job.seconds)
-            elif isinstance(job, ReadJob):
+            if isinstance(job, ReadJob):
                 return self.store.read(job.key)
-            elif job.commit is not None:
+            if job.commit is not None:
                 self.store.commit(job.commit)
             else:
                 self.store.delete(job.key)
@@ -382,7 +376,7 @@ def _expected(result: Result, kind: type[ResultT]) -> ResultT:
 
 
 def _unexpected(job: Job) -> GatewayError:
-    if not isinstance(job, WriteJob):
+    if isinstance(job, ReadJob):
         return GatewayError("the gateway failed unexpectedly; its log has more")
     kind: type[OutcomeUnknown] = CommitOutcomeUnknown if job.commit is not None else DeleteOutcomeUnknown
     return kind("the gateway failed unexpectedly while it wrote; its log has more")

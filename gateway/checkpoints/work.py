@@ -129,15 +129,7 @@ class WriteJob:
     commit: Commit | None = None
 
 
-@dataclass(slots=True, eq=False)
-class PauseJob:
-    """Wait for ``seconds``, so that the callers of a busy lane come back and fold into one write."""
-
-    key: CheckpointKey
-    seconds: float
-
-
-Job = ReadJob | WriteJob | PauseJob
+Job = ReadJob | WriteJob
 
 
 @dataclass(frozen=True, slots=True)

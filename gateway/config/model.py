@@ -124,14 +124,6 @@ class CommitsConfig(Section, frozen=True, kw_only=True):
         RegressPolicy,
         Meta(description="what becomes of a commit below the number that DIS has, without `allow_rewind`"),
     ] = RegressPolicy.REJECT
-    linger_seconds: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=1,
-            description="how long a lane waits for its callers to come back, after a write that several of them shared",
-        ),
-    ] = 0.002
     max_queue: Annotated[
         int, Meta(ge=1, le=1_000_000, description="commits of one key that may wait, beyond which they are refused")
     ] = 1000

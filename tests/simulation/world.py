@@ -26,7 +26,6 @@ from gateway.checkpoints.work import (
     Job,
     Note,
     Outdated,
-    PauseJob,
     ReadCall,
     ReadJob,
     ReadResult,
@@ -79,8 +78,6 @@ def brief(thing: object) -> str:
     if isinstance(thing, WriteJob):
         value = brief(thing.commit.checkpoint) if thing.commit else "delete"
         return f"WriteJob#{thing.order}({thing.key.partition_id[-1]}, {value}, {len(thing.calls)} calls)"
-    if isinstance(thing, PauseJob):
-        return f"PauseJob({thing.key.partition_id[-1]})"
     if isinstance(thing, ReadResult):
         return f"{brief(thing.checkpoint)} from {thing.source.value}"
     if isinstance(thing, CommitResult):
@@ -173,7 +170,6 @@ def options(rng: random.Random) -> Options:
         absent_ttl=rng.choice([0.0, 0.0, 0.5]),
         stale_ttl=rng.choice([0.0, 30.0]),
         regress=RegressPolicy.REJECT,
-        linger=rng.choice([0.0, 0.002]),
         max_queue=rng.choice([3, 100]),
         max_waiting=rng.choice([5, 1000]),
     )
@@ -300,10 +296,6 @@ class World:
 
     def _progress_of(self, running: Running, *, faults: bool) -> None:
         job = running.job
-        if isinstance(job, PauseJob):
-            self.running.remove(running)
-            self._take(self.core.finished(job, None))
-            return
         if not running.done and not (faults and self.rng.random() < 0.15):
             running.done = True
             if isinstance(job, ReadJob):
@@ -387,7 +379,7 @@ class World:
         for effect in effects:
             if isinstance(effect, Start):
                 self.running.append(Running(effect.job))
-                writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob | PauseJob)]
+                writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob)]
                 need(len(writes) == len(set(writes)), "one write of a key is under way at a time")
             elif isinstance(effect, Answer):
                 self._answered(effect.call, effect.result)

@@ -97,7 +97,7 @@ class Rig:
         self.store = FakeStore()
         self.counted: Counter[Event] = Counter()
         self.service = CheckpointService(
-            self.store, CoreSettings(**settings), max_entries, self.clock, count=self.count, concurrency=8, sleep=lambda seconds: None
+            self.store, CoreSettings(**settings), max_entries, self.clock, count=self.count, concurrency=8
         )
 
     def count(self, event: Event, count: int) -> None:
