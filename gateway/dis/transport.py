@@ -1,7 +1,6 @@
 """The one place that knows the HTTP library: sends a ready request once and says what became of it.
 
-It works on the adapter of ``requests`` without its ``Session``: so no redirect is followed, nothing is taken from the
-environment (proxies, ``.netrc``, CA bundles), no cookie is kept, and a request costs less than half the CPU.
+No redirect is followed, nothing is taken from the environment (proxies, ``.netrc``, CA bundles), no cookie is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 
 _CHUNK = 64 * 1024
 
@@ -90,8 +88,25 @@ class TransportSettings:
     proxy: str = field(default="", repr=False)  # may hold a password
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Route:
+    """How to ask one host. ``cut`` is how much of a URL the request line leaves out; ``headers`` are for a proxy."""
+
+    pool: urllib3.HTTPConnectionPool
+    cut: int
+    headers: Mapping[str, str]
+
+    def target(self, url: str) -> str:
+        """What goes into the request line."""
+        return url[self.cut :] or "/"
+
+
 class RequestsTransport:
-    """A pool of connections to DIS. Safe for use by many threads."""
+    """A pool of connections to DIS. Safe for use by many threads.
+
+    ``requests`` makes the pool: TLS, CA certificates, proxy. What its ``Session`` and adapter do for each request beyond
+    that (redirects, cookies, URL parsing) is not wanted here, so the requests go through the pool directly.
+    """
 
     def __init__(self, settings: TransportSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
@@ -99,89 +114,110 @@ class RequestsTransport:
         self._verify: bool | str = settings.verify and (settings.ca_file or True)
         self._proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
         self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=settings.pool_size, max_retries=0, pool_block=True)
+        self._routes: dict[str, _Route] = {}
 
     def send(self, request: HttpRequest, deadline: float) -> HttpAnswer:
         """See :class:`Transport`."""
         left = deadline - self._clock()
         if left <= 0:
             raise NotSent("no time was left to ask DIS")
-        prepared = requests.PreparedRequest()
-        prepared.method = request.method
-        prepared.url = request.url
-        prepared.headers = CaseInsensitiveDict(request.headers)
-        if request.body:
-            prepared.body = request.body
-            prepared.headers["Content-Length"] = str(len(request.body))  # else it goes out in chunks
-        timeout = (min(self._settings.connect_timeout, left), min(self._settings.read_timeout, left))
+        timeout = urllib3.Timeout(
+            connect=min(self._settings.connect_timeout, left), read=min(self._settings.read_timeout, left)
+        )
         try:
-            response = self._adapter.send(
-                prepared, stream=True, timeout=timeout, verify=self._verify, proxies=self._proxies
+            route = self._route(request.url)
+            response = route.pool.urlopen(
+                request.method,
+                route.target(request.url),
+                body=request.body or None,
+                headers={**request.headers, **route.headers},
+                redirect=False,
+                retries=False,
+                timeout=timeout,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _explained(error) from error
-        except OSError as error:  # requests looks for the CA file before it connects
-            raise NotSent("the CA file of upstream.ca_file cannot be read") from error
         try:
             body = self._read(response, min(deadline, self._clock() + self._settings.read_timeout))
         except BaseException:
-            response.raw.close()  # what is left of this answer must not be taken for the next one's
+            response.close()  # what is left of this answer must not be taken for the next one's
             raise
-        response.raw.release_conn()
-        return HttpAnswer(response.status_code, response.headers, body)
+        response.release_conn()
+        return HttpAnswer(response.status, response.headers, body)
+
+    def _route(self, url: str) -> _Route:
+        """The way to the host of a URL; there is one in use."""
+        end = url.find("/", url.find("://") + 3)
+        origin = url[:end] if end > 0 else url
+        route = self._routes.get(origin)
+        if route is None:
+            route = self._routes[origin] = self._new_route(origin)
+        return route
+
+    def _new_route(self, origin: str) -> _Route:
+        prepared = requests.Request("GET", origin).prepare()
+        pool = self._adapter.get_connection_with_tls_context(prepared, self._verify, proxies=self._proxies)
+        if not isinstance(pool, urllib3.HTTPConnectionPool):
+            raise TypeError(f"{pool!r} is no pool of HTTP connections")
+        self._adapter.cert_verify(pool, origin, self._verify, None)  # type: ignore[no-untyped-call]
+        if not (self._settings.proxy and origin.startswith("http://")):
+            return _Route(pool, len(origin), {})
+        # Through a proxy, plain HTTP is asked for by its whole URL, and the proxy's user goes with each request.
+        return _Route(pool, 0, self._adapter.proxy_headers(self._settings.proxy))
 
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         limit = self._settings.max_answer
         announced = response.headers.get("Content-Length", "")
         if announced.isdecimal() and int(announced) > limit:
-            raise AnswerTooLarge(f"DIS answered {announced} bytes; at most {limit} are taken", response.status_code)
+            raise AnswerTooLarge(f"DIS answered {announced} bytes; at most {limit} are taken", response.status)
         body = bytearray()
         try:
-            while chunk := response.raw.read1(_CHUNK, decode_content=False):
+            while chunk := response.read1(_CHUNK, decode_content=False):
                 body += chunk
                 if len(body) > limit:
-                    raise AnswerTooLarge(f"DIS answered more than {limit} bytes", response.status_code)
+                    raise AnswerTooLarge(f"DIS answered more than {limit} bytes", response.status)
                 if self._clock() >= deadline:
-                    raise AnswerLost("DIS did not finish its answer in time", response.status_code)
+                    raise AnswerLost("DIS did not finish its answer in time", response.status)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise AnswerLost(f"the answer of DIS broke off ({_kind(error)})", response.status_code) from error
+            raise AnswerLost(f"the answer of DIS broke off ({_kind(error)})", response.status) from error
         if announced.isdecimal() and len(body) < int(announced):
-            raise AnswerLost(
-                f"the answer of DIS broke off after {len(body)} of {announced} bytes", response.status_code
-            )
+            raise AnswerLost(f"the answer of DIS broke off after {len(body)} of {announced} bytes", response.status)
         return bytes(body)
 
 
-def _explained(error: requests.RequestException) -> TransportError:
-    """Sort a failure by the one thing that matters: whether DIS may have seen the request.
-
-    The adapter never sends twice, and wraps what failed while connecting in urllib3's ``MaxRetryError``.
-    """
-    cause = error.args[0] if error.args else None
-    reason = cause.reason if isinstance(cause, urllib3.exceptions.MaxRetryError) else cause
-    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+def _explained(error: Exception) -> TransportError:
+    """Sort a failure by the one thing that matters: whether DIS may have seen the request; none is ever sent twice."""
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return _explained_proxy(error)
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
         return NotSent("the name of the DIS endpoint does not resolve")
-    if isinstance(error, requests.exceptions.ProxyError):
-        return _explained_proxy(reason)
-    if isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return NotSent(f"no connection to DIS ({_os_reason(error)})")
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return NotSent("no connection to DIS in time")
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return NotSent(f"no connection to DIS ({_os_reason(reason)})")
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return NotSent("the certificate of the DIS endpoint is not trusted; set upstream.ca_file to its CA")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return NotSent("the URL of the DIS endpoint cannot be used")
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.exceptions.InvalidProxyURL):
+        return NotSent("the URL of the proxy cannot be used")
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return NotSent("the CA file of upstream.ca_file cannot be read")  # looked for before a connection is made
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return AnswerLost("DIS did not answer in time")
-    return AnswerLost(f"the connection to DIS broke before the answer ({_kind(reason or error)})")
+    return AnswerLost(f"the connection to DIS broke before the answer ({_kind(error)})")
 
 
-def _explained_proxy(reason: object) -> TransportError:
+def _explained_proxy(error: urllib3.exceptions.ProxyError) -> TransportError:
     """urllib3 calls everything a proxy error that breaks before an answer: also after the proxy took the request."""
-    cause = reason.original_error if isinstance(reason, urllib3.exceptions.ProxyError) else reason
+    cause = error.original_error
     before = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     if isinstance(cause, before) or "Tunnel connection failed" in str(cause):
         return NotSent("the proxy for DIS cannot be used")
