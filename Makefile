@@ -52,8 +52,8 @@ endif
 
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
-	$(BIN)/ruff check --no-cache . scripts/document
-	$(BIN)/ruff format --check . scripts/document
+	$(BIN)/ruff check --no-cache . scripts/document scripts/mutants
+	$(BIN)/ruff format --check . scripts/document scripts/mutants
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mkdir -p .cache/googleapis/google/rpc
@@ -68,6 +68,15 @@ proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Generate the committed stubs anew
 .PHONY: proto-check
 proto-check: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Fail if the committed stubs are not what the proto says
 	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/generate --check
+
+.PHONY: mutants
+mutants: $(BIN)/.ready ## Small sabotages of the code, each of which the tests must notice
+	$(BIN)/python scripts/mutants
+
+.PHONY: bench
+bench: $(BIN)/.ready ## Measure, and write docs/performance.md (needs Go)
+	cd bench/load && go build -o ../../.cache/bench-load .
+	$(BIN)/python bench/lanes.py
 
 .PHONY: docs
 docs: $(BIN)/.ready ## Write the pages anew that are made from the code

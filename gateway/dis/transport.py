@@ -104,8 +104,8 @@ class _Route:
 class RequestsTransport:
     """A pool of connections to DIS. Safe for use by many threads.
 
-    ``requests`` makes the pool: TLS, CA certificates, proxy. What its ``Session`` and adapter do for each request beyond
-    that (redirects, cookies, URL parsing) is not wanted here, so the requests go through the pool directly.
+    ``requests`` makes the pool: TLS, CA certificates, proxy. What its ``Session`` and adapter do for each request
+    beyond that (redirects, cookies, URL parsing) is not wanted here, so requests go through the pool directly.
     """
 
     def __init__(self, settings: TransportSettings, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,0 +1,122 @@
+"""How much the commit lanes win: acknowledgements per second of many callers, against one caller at a time.
+
+    make bench
+
+A gateway in a process of its own, behind it a DIS that answers every commit after 20 ms, in front a load in Go. Figures
+of one run may be compared with each other; those of two machines may not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DELAY = 0.02
+CONNECTIONS = 64
+HEAD = """\
+# Performance
+
+`make bench` measures this and writes this page; the ratios are what counts. DIS answers each commit after {ms} ms here,
+over at most {connections} connections, so that one key takes at most {one:.0f} commits a second one at a time, and many
+keys {all:,.0f}. The load comes from a Go program, over a unix socket.
+
+| what | acknowledged a second | ratio | of |
+|---|---|---|---|
+"""
+
+
+@contextmanager
+def running(*command: str, **env: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def gateway() -> Iterator[str]:
+    """A gateway before a DIS that is slow; gives the address to call."""
+    with tempfile.TemporaryDirectory() as work:
+        target = f"unix://{work}/gateway.sock"
+        with running(sys.executable, str(ROOT / "bench" / "slow_dis.py"), "--delay", str(DELAY)) as dis:
+            assert dis.stdout is not None
+            settings = {
+                "DISGW_UPSTREAM__ENDPOINT": dis.stdout.readline().strip(),
+                "DISGW_UPSTREAM__PROJECT_ID": "0" * 32,
+                "DISGW_UPSTREAM__REGION": "bench",
+                "DISGW_UPSTREAM__POOL_SIZE": str(CONNECTIONS),
+                "DISGW_CREDENTIALS__ACCESS_KEY": "bench",
+                "DISGW_CREDENTIALS__SECRET_KEY": "bench",
+            }
+            command = [sys.executable, "-m", "gateway.cli", "serve", "--listen", target, "--admin-listen", ""]
+            with running(*command, **settings) as serving:
+                assert serving.stderr is not None
+                while "serving" not in (line := serving.stderr.readline()):
+                    if not line:
+                        raise RuntimeError("the gateway did not start")
+                yield target
+
+
+def rate(target: str, *options: str) -> float:
+    """Acknowledgements a second."""
+    load = str(ROOT / ".cache" / "bench-load")
+    done = subprocess.run([load, "-target", target, *options], capture_output=True, text=True, check=True, timeout=300)
+    result = json.loads(done.stdout)
+    return float(result["acknowledged"]) / float(result["seconds"])
+
+
+def measured(*options: str, rounds: int = 3) -> float:
+    """The median of some runs, each with a gateway of its own."""
+    rates = []
+    for _ in range(rounds):
+        with gateway() as target:
+            rates.append(rate(target, *options))
+            time.sleep(0.1)
+    return sorted(rates)[len(rates) // 2]
+
+
+def main() -> None:
+    one = measured("-mode", "hot", "-callers", "1", "-seconds", "3")
+    physical = CONNECTIONS / DELAY
+    rows = [
+        ("one key, one caller at a time", one, 1.0, "itself"),
+        *(
+            (name, value, value / one, "one caller")
+            for name, value in (
+                ("one key, 64 callers, unary calls", measured("-mode", "hot", "-seconds", "3")),
+                ("one key, 64 callers on one stream", measured("-mode", "hotstream", "-seconds", "3")),
+                (
+                    "one key, 64 callers on one stream, each with 4 commits under way",
+                    measured("-mode", "hotstream", "-window", "4", "-seconds", "3"),
+                ),
+            )
+        ),
+        *(
+            (name, value, value / physical, "what 64 connections can")
+            for name, value in (
+                ("1,000 keys in one batch", measured("-mode", "batch")),
+                ("1,000 keys over one stream", measured("-mode", "stream")),
+            )
+        ),
+    ]
+    text = HEAD.format(ms=round(DELAY * 1000), connections=CONNECTIONS, one=1 / DELAY, all=physical)
+    for name, value, ratio, of in rows:
+        text += f"| {name} | {value:,.0f} | {ratio:.2f} | {of} |\n"
+    print(text)
+    (ROOT / "docs" / "performance.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
