@@ -44,6 +44,10 @@ from gateway.errors import (
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, PartitionState
 
 ResultT = TypeVar("ResultT")
+CallT = TypeVar("CallT", bound=Call)
+
+_AT_A_TIME = 32
+"""Calls of a batch that are decided on before their work begins."""
 
 log = structlog.get_logger("gateway.checkpoints")
 
@@ -192,11 +196,7 @@ class CheckpointService:
             _Read(key, caller.deadline, wish.fresh, wish.max_age, wish.allow_stale, waiting.answer, place)
             for place, key in enumerate(keys)
         ]
-        effects: list[Effect] = []
-        with self._lock:
-            for call in calls:
-                effects += self._core.read(call)
-        self._perform(effects)
+        self._begin(calls, self._core.read)
         return self._results(waiting, calls, caller)
 
     def commit_many(self, commits: Sequence[Commit], caller: Caller) -> Sequence[Result]:
@@ -205,11 +205,7 @@ class CheckpointService:
         calls = [
             _Commit(commit.key, caller.deadline, commit, waiting.answer, place) for place, commit in enumerate(commits)
         ]
-        effects: list[Effect] = []
-        with self._lock:
-            for call in calls:
-                effects += self._core.commit(call)
-        self._perform(effects)
+        self._begin(calls, self._core.commit)
         return self._results(waiting, calls, caller)
 
     def submit(self, commit: Commit, answer: Callable[[Result], None], *, deadline: float) -> Callable[[], None]:
@@ -291,6 +287,15 @@ class CheckpointService:
         """How many keys something is known of."""
         with self._lock:
             return len(self.cache)
+
+    def _begin(self, calls: Sequence[CallT], event: Callable[[CallT], list[Effect]]) -> None:
+        """Some at a time, so that DIS is asked for the first ones while the others are still being looked at."""
+        for start in range(0, len(calls), _AT_A_TIME):
+            effects: list[Effect] = []
+            with self._lock:
+                for call in calls[start : start + _AT_A_TIME]:
+                    effects += event(call)
+            self._perform(effects)
 
     def _refresh_watched(self, key: CheckpointKey) -> None:
         if not self._watches.watched(key):
