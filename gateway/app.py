@@ -17,8 +17,9 @@ import structlog
 from gateway.checkpoints.core import CoreSettings
 from gateway.checkpoints.service import CheckpointService
 from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
+from gateway.dis.breaker import Breaker, BreakerSettings
 from gateway.dis.client import DisClient, DisEndpoint
-from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, read_directory
+from gateway.dis.credentials import AuthToken, CredentialsProvider, DirectoryCredentials, KeyPair, StaticCredentials
 from gateway.dis.signing import SigningScope
 from gateway.dis.transport import RequestsTransport, TransportSettings
 from gateway.errors import ListenError
@@ -45,8 +46,13 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self._transport = RequestsTransport(_transport_settings(config.upstream))
+        breaker = Breaker(_breaker_settings(config), time.monotonic)
         client = DisClient(
-            _endpoint(config.upstream), _credentials(config.credentials), self._transport, lambda: datetime.now(UTC)
+            _endpoint(config.upstream),
+            _credentials(config.credentials),
+            self._transport,
+            lambda: datetime.now(UTC),
+            breaker,
         )
         self.metrics = Metrics(version(DISTRIBUTION))
         self.service = CheckpointService(
@@ -60,6 +66,12 @@ class Gateway:
         )
         self.metrics.watch("disgw_writes_waiting", "Writes that wait in lanes", self.service.depth)
         self.metrics.watch("disgw_keys_active", "Keys with something under way", self.service.active)
+        self.metrics.watch("disgw_breaker_open", "1 while DIS is not asked", lambda: float(bool(breaker.cause)))
+        self.metrics.watch(
+            "disgw_clock_offset_seconds",
+            "How far the clock of DIS is ahead, where that was learned",
+            lambda: client.clock_offset.total_seconds(),
+        )
         self.metrics.watch("disgw_cache_entries", "Keys that something is known of", self.service.cached)
         self._server = GatewayServer(self.service, _server_settings(config))
         self._readiness = Readiness()
@@ -184,7 +196,7 @@ def _endpoint(upstream: UpstreamConfig) -> DisEndpoint:
 
 def _credentials(config: CredentialsConfig) -> CredentialsProvider:
     if config.directory:
-        return StaticCredentials(read_directory(Path(config.directory)))
+        return DirectoryCredentials(Path(config.directory), time.monotonic)
     if config.token:
         return StaticCredentials(AuthToken(config.token))
     return StaticCredentials(KeyPair(config.access_key, config.secret_key, config.security_token))
@@ -199,6 +211,16 @@ def _transport_settings(upstream: UpstreamConfig) -> TransportSettings:
         ca_file=upstream.ca_file,
         verify=not upstream.insecure_skip_verify,
         proxy=upstream.proxy,
+    )
+
+
+def _breaker_settings(config: Config) -> BreakerSettings:
+    return BreakerSettings(
+        failures=config.breaker.failures,
+        failure_share=config.breaker.failure_share,
+        open_seconds=config.breaker.open_seconds,
+        rejected_seconds=config.breaker.rejected_seconds,
+        blacklisted_seconds=config.breaker.blacklisted_seconds,
     )
 
 

@@ -12,6 +12,7 @@ or HTTP: ``gateway.rpc.status`` maps the tree to gRPC in one place.
     ├── DeadlineTooShort            the caller's time ended before anything was sent
     ├── ReadTimedOut                DIS did not answer a read within the caller's time
     ├── UpstreamError               DIS, or what stands in front of it, answered with an error
+    ├── CircuitOpen                 DIS is not asked for now, as calls would fail
     ├── UpstreamUnavailable         DIS could not be asked, or not in time; nothing was changed
     ├── InvalidUpstreamAnswer       DIS answered something that cannot be understood; nothing was changed
     └── OutcomeUnknown              a write was sent, its fate is not known
@@ -150,6 +151,13 @@ class UpstreamUnavailable(GatewayError):
 
     status = Status.UNAVAILABLE
     reason = "UPSTREAM_UNAVAILABLE"
+
+
+class CircuitOpen(GatewayError):
+    """The breaker is open: nothing was sent. ``metadata["cause"]`` is the reason that opened it."""
+
+    status = Status.UNAVAILABLE
+    reason = "UPSTREAM_CIRCUIT_OPEN"
 
 
 class InvalidUpstreamAnswer(GatewayError):

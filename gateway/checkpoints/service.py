@@ -320,7 +320,13 @@ class CheckpointService:
         self._perform(effects)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
-        """Carry out what the core decided: work first, and the answers last, when all else can be seen."""
+        """Carry out what the core decided. The answers come last, when all else can be seen.
+
+        What is noted comes first: the work may be over, and its caller answered, before this thread goes on.
+        """
+        for effect in effects:
+            if isinstance(effect, Note):
+                self._noted(effect)
         for effect in effects:
             if isinstance(effect, Start):
                 self._start(effect.job)
@@ -329,8 +335,6 @@ class CheckpointService:
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
             elif isinstance(effect, Outdated):
                 self._refresh_watched(effect.key)
-            elif isinstance(effect, Note):
-                self._noted(effect)
         for effect in effects:
             if isinstance(effect, Answer):
                 effect.call.answered(effect.result)

@@ -13,6 +13,7 @@ from gateway.config.load import (
     load,
 )
 from gateway.config.model import (
+    BreakerConfig,
     CacheConfig,
     CommitsConfig,
     Config,
@@ -31,6 +32,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "FLAGS",
     "TARGET_VARIABLE",
+    "BreakerConfig",
     "CacheConfig",
     "CommitsConfig",
     "Config",

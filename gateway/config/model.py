@@ -96,6 +96,22 @@ class CredentialsConfig(Section, frozen=True, kw_only=True):
         return value if name == "directory" or not value else HIDDEN
 
 
+class BreakerConfig(Section, frozen=True, kw_only=True):
+    """When DIS is not asked for a while: it blacklists addresses whose calls fail too often."""
+
+    failures: Annotated[int, Meta(ge=1, le=1_000_000, description="failures in a row that open it")] = 10
+    failure_share: Annotated[
+        float, Meta(gt=0, le=1, description="share of the last 50 calls that opens it by having failed")
+    ] = 0.5
+    open_seconds: Annotated[float, Meta(ge=0.1, le=3600, description="how long failures open it")] = 5.0
+    rejected_seconds: Annotated[
+        float, Meta(ge=20, le=86_400, description="how long rejected credentials open it, until one probe")
+    ] = 60.0
+    blacklisted_seconds: Annotated[
+        float, Meta(ge=60, le=86_400, description="how long it stays open after DIS has blacklisted this address")
+    ] = 300.0
+
+
 class CacheConfig(Section, frozen=True, kw_only=True):
     """The read cache. A commit writes through it."""
 
@@ -183,6 +199,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     upstream: UpstreamConfig = UpstreamConfig()
     credentials: CredentialsConfig = CredentialsConfig()
+    breaker: BreakerConfig = BreakerConfig()
     cache: CacheConfig = CacheConfig()
     commits: CommitsConfig = CommitsConfig()
     server: ServerConfig = ServerConfig()

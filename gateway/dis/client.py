@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+import structlog
+
 from gateway.dis import answers, signing
+from gateway.dis.breaker import Breaker
 from gateway.dis.credentials import AuthToken, Credentials, CredentialsProvider, KeyPair
+from gateway.dis.error_table import Retry
 from gateway.dis.signing import SigningDialect, SigningScope
 from gateway.dis.transport import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
 from gateway.errors import (
     CommitOutcomeUnknown,
     DeleteOutcomeUnknown,
+    GatewayError,
     InvalidUpstreamAnswer,
     OutcomeUnknown,
     UpstreamUnavailable,
@@ -27,6 +34,10 @@ from gateway.errors import (
 from gateway.model import LAST_READ, Checkpoint, CheckpointKey, Commit, PartitionPage
 
 _JSON = "application/json"
+_SKEW = timedelta(minutes=5)
+"""A difference of clocks that is worth another attempt. DIS allows 15 minutes."""
+
+log = structlog.get_logger("gateway.dis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +119,25 @@ class RequestSigner:
 
 
 class DisClient:
-    """Reads and writes checkpoints in DIS. Safe for use by many threads; sends every request exactly once."""
+    """Reads and writes checkpoints in DIS. Safe for use by many threads.
+
+    It sends each request once; a second time only if DIS rejected its time or its credentials, and there are others.
+    """
 
     def __init__(
-        self, endpoint: DisEndpoint, credentials: CredentialsProvider, transport: Transport, now: Callable[[], datetime]
+        self,
+        endpoint: DisEndpoint,
+        credentials: CredentialsProvider,
+        transport: Transport,
+        now: Callable[[], datetime],
+        breaker: Breaker,
     ) -> None:
         self._credentials = credentials
         self._transport = transport
-        self._signer = RequestSigner(endpoint, now)
+        self._now = now
+        self._breaker = breaker
+        self.clock_offset = timedelta()
+        self._signer = RequestSigner(endpoint, lambda: now() + self.clock_offset)
         self._project = f"/v2/{endpoint.project_id}"
         self._path = f"{self._project}/checkpoints"
 
@@ -124,26 +146,29 @@ class DisClient:
 
         Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
         """
-        answer, hidden = self._get(self._path, _query(key))
-        if answers.is_success(answer):
-            return answers.checkpoint_from(answer, key)
-        if answers.says_not_committed_yet(answer):
-            return None
-        raise answers.error_from(answer, hidden)
+        with self._guarded():
+            answer, hidden = self._get(self._path, _query(key))
+            if answers.is_success(answer):
+                return answers.checkpoint_from(answer, key)
+            if answers.says_not_committed_yet(answer):
+                return None
+            raise answers.error_from(answer, hidden)
 
     def commit(self, commit: Commit) -> None:
         """Store a checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`CommitOutcomeUnknown` where DIS may or may not have stored it; after any other error it has not.
         """
-        self._write("POST", [], _commit_body(commit), CommitOutcomeUnknown)
+        with self._guarded():
+            self._write("POST", [], _commit_body(commit), CommitOutcomeUnknown)
 
     def delete(self, key: CheckpointKey) -> None:
         """Delete one partition's checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`DeleteOutcomeUnknown` where it may or may not be gone; after any other error it is still there.
         """
-        self._write("DELETE", _query(key), b"", DeleteOutcomeUnknown)
+        with self._guarded():
+            self._write("DELETE", _query(key), b"", DeleteOutcomeUnknown)
 
     def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
         """Where an app stands in the partitions of a stream: at most ``limit`` of them, after the one named ``after``.
@@ -153,10 +178,27 @@ class DisClient:
         query = [("checkpoint_type", LAST_READ), ("limit", str(limit))]
         if after:
             query.append(("start_partition_id", after))
-        answer, hidden = self._get(f"{self._project}/apps/{app}/streams/{stream}", query)
-        if answers.is_success(answer):
-            return answers.partitions_from(answer, stream, app)
-        raise answers.error_from(answer, hidden)
+        with self._guarded():
+            answer, hidden = self._get(f"{self._project}/apps/{app}/streams/{stream}", query)
+            if answers.is_success(answer):
+                return answers.partitions_from(answer, stream, app)
+            raise answers.error_from(answer, hidden)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Around every call: the breaker may refuse it, and hears how it ended. Raises :class:`CircuitOpen`."""
+        self._breaker.enter()
+        failure: GatewayError | None = None
+        try:
+            yield
+        except GatewayError as error:
+            failure = error
+            raise
+        except BaseException:
+            failure = UpstreamUnavailable("the gateway failed unexpectedly")
+            raise
+        finally:
+            self._breaker.leave(failure)
 
     def _get(self, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
         try:
@@ -185,9 +227,40 @@ class DisClient:
     def _send(
         self, method: str, path: str, query: list[tuple[str, str]], body: bytes
     ) -> tuple[HttpAnswer, tuple[str, ...]]:
+        """One exchange; once more where the answer shows that this gateway's clock or credentials were outdated.
+
+        Such an answer says that nothing was applied, so that this is safe for a write as well.
+        """
         credentials = self._credentials.snapshot()
         request = self._signer.sign(credentials, method, path, query, body)
-        return self._transport.send(request, deadline=math.inf), credentials.secrets
+        answer = self._transport.send(request, deadline=math.inf)
+        if not answers.is_success(answer) and self._mended(answer, credentials):
+            credentials = self._credentials.snapshot()
+            request = self._signer.sign(credentials, method, path, query, body)
+            answer = self._transport.send(request, deadline=math.inf)
+        return answer, credentials.secrets
+
+    def _mended(self, answer: HttpAnswer, used: Credentials) -> bool:
+        """Whether another attempt may do better, as something was outdated that now is not."""
+        row = answers.row_of(answer)
+        if row.retry is not Retry.ONCE:
+            return False
+        return self._learn_time(answer) or self._credentials.reload() != used
+
+    def _learn_time(self, answer: HttpAnswer) -> bool:
+        """Take over the time of DIS, where it differs by enough to have a signature rejected."""
+        try:
+            theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except ValueError:
+            return False
+        if theirs.tzinfo is None:
+            return False
+        offset = theirs - self._now()
+        if abs(offset - self.clock_offset) < _SKEW:
+            return False
+        log.warning("clock_offset_learned", seconds=offset.total_seconds(), before=self.clock_offset.total_seconds())
+        self.clock_offset = offset
+        return True
 
 
 def _query(key: CheckpointKey) -> list[tuple[str, str]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import structlog
 
 from gateway.errors import ConfigurationError
 
@@ -12,6 +16,12 @@ ACCESS_KEY_FILE = "access_key"
 SECRET_KEY_FILE = "secret_key"
 SECURITY_TOKEN_FILE = "security_token"
 TOKEN_FILE = "token"
+_FILES = (ACCESS_KEY_FILE, SECRET_KEY_FILE, SECURITY_TOKEN_FILE, TOKEN_FILE)
+CHECK_SECONDS = 1.0
+"""How long credentials from a directory are used before the directory is looked at again."""
+_TRIES = 10
+
+log = structlog.get_logger("gateway.dis")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -56,6 +66,10 @@ class CredentialsProvider(Protocol):
         """The credentials of this moment."""
         ...
 
+    def reload(self) -> Credentials:
+        """Look at once whether there are newer ones, as DIS has rejected those; gives what is valid then."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StaticCredentials:
@@ -67,6 +81,54 @@ class StaticCredentials:
         """Always the same."""
         return self.credentials
 
+    def reload(self) -> Credentials:
+        """There are no others."""
+        return self.credentials
+
+
+class DirectoryCredentials:
+    """Credentials from a mounted secret, which the platform may replace at any time. Thread-safe.
+
+    They are looked at again at most every ``CHECK_SECONDS``; where the new ones cannot be read, the old ones stay.
+    Raises :class:`ConfigurationError` if there are none to begin with.
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen = _fingerprint(directory)
+        self._checked = clock()
+        self._credentials = read_directory(directory)
+
+    def snapshot(self) -> Credentials:
+        """What the directory has, as of a moment ago."""
+        if self._clock() - self._checked >= CHECK_SECONDS and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        return self._credentials
+
+    def reload(self) -> Credentials:
+        """What the directory has now."""
+        with self._lock:
+            self._look()
+        return self._credentials
+
+    def _look(self) -> None:
+        self._checked = self._clock()
+        seen = _fingerprint(self._directory)
+        if seen == self._seen:
+            return
+        try:
+            self._credentials = read_directory(self._directory)
+        except ConfigurationError as error:
+            log.warning("credentials_not_reloaded", problem=error.problem)
+            return
+        self._seen = seen
+        log.info("credentials_reloaded", directory=str(self._directory))
+
 
 def secret_problem(text: str) -> str:
     """What is wrong with a key or token; empty where nothing is. It never holds the text itself."""
@@ -77,11 +139,34 @@ def secret_problem(text: str) -> str:
     return ""
 
 
+def _fingerprint(directory: Path) -> tuple[object, ...]:
+    """Changes when a file of the secret does."""
+    marks: list[object] = []
+    for name in _FILES:
+        try:
+            about = (directory / name).stat()
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((about.st_ino, about.st_mtime_ns, about.st_size))
+    return tuple(marks)
+
+
 def read_directory(directory: Path) -> Credentials:
     """Credentials from a mounted secret: files ``access_key``, ``secret_key``, ``security_token``, or ``token``.
 
     Surrounding white space is dropped. Raises :class:`ConfigurationError` for a missing, unreadable or empty file.
+    Kubernetes replaces all files of a secret at once, by a link: files of two versions are never put together.
     """
+    for _ in range(_TRIES):
+        before = _fingerprint(directory)
+        credentials = _read_once(directory)
+        if _fingerprint(directory) == before:
+            return credentials
+    raise ConfigurationError("credentials.directory", f"{directory} changes while it is read")
+
+
+def _read_once(directory: Path) -> Credentials:
     if (directory / TOKEN_FILE).exists():
         if (directory / ACCESS_KEY_FILE).exists():
             raise ConfigurationError(

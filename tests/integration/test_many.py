@@ -213,6 +213,7 @@ def test_every_id_of_a_stream_is_answered_once_and_a_half_close_answers_all(emul
 
 
 def test_a_stream_answers_only_what_dis_has(emulator: Emulator, client: Client) -> None:
+    client.get()
     emulator.inject("hold", method="POST")
     stream = Commits(client)
     stream.send(1, commit(5))
@@ -343,6 +344,7 @@ def test_more_streams_than_workers_do_not_starve_unary_calls_and_their_number_is
 
 def test_a_stop_answers_what_streams_have_sent_and_ends_them(emulator: Emulator, start: Start) -> None:
     running = start(config_for(emulator))
+    running.client.get()
     emulator.inject("hold", method="POST")
     stream = Commits(running.client)
     stream.send(1, commit(5))

@@ -64,6 +64,8 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
             "server.listen": "127.0.0.1:1",
             "server.admin_listen": "127.0.0.1:2",
             "limits.app_name_max": "60",
+            "breaker.rejected_seconds": "60.5",
+            "breaker.blacklisted_seconds": "300.5",
         }.get(key.dotted, value)
         environ = {key.variable: value}
         if key.dotted in ("credentials.access_key", "credentials.secret_key", "credentials.security_token"):
