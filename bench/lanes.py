@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def gateway() -> Iterator[str]:
                 while "serving" not in (line := serving.stderr.readline()):
                     if not line:
                         raise RuntimeError("the gateway did not start")
+                threading.Thread(target=serving.stderr.read, daemon=True).start()  # a full pipe would hold it up
                 yield target
 
 

@@ -127,7 +127,7 @@ class Membership:
 
     def __post_init__(self) -> None:
         for field, value in (("client_id", self.client_id), ("generation_id", self.generation_id)):
-            if len(value) > MEMBERSHIP_MAX or not _PRINTABLE.fullmatch(value):
+            if value and (len(value) > MEMBERSHIP_MAX or not _PRINTABLE.fullmatch(value)):
                 raise InvalidField(field, f"must be at most {MEMBERSHIP_MAX} characters of printable ASCII")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.dis.error_table import ERRORS_BY_CODE, NOT_COMMITTED_YET, ErrorRow, Retry
-from gateway.dis.transport import HttpAnswer
+from gateway.dis.http import HttpAnswer
 from gateway.errors import InvalidField, InvalidUpstreamAnswer, Status, UpstreamError
 from gateway.model import Checkpoint, CheckpointKey, PartitionPage, PartitionState, SequenceNumber
 

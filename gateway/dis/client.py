@@ -21,8 +21,8 @@ from gateway.dis import answers, signing
 from gateway.dis.breaker import Breaker
 from gateway.dis.credentials import AuthToken, Credentials, CredentialsProvider, KeyPair
 from gateway.dis.error_table import Retry
+from gateway.dis.http import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
 from gateway.dis.signing import SigningDialect, SigningScope
-from gateway.dis.transport import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
 from gateway.errors import (
     CommitOutcomeUnknown,
     DeleteOutcomeUnknown,
@@ -34,6 +34,7 @@ from gateway.errors import (
 from gateway.model import LAST_READ, Checkpoint, CheckpointKey, Commit, PartitionPage
 
 _JSON = "application/json"
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _SKEW = timedelta(minutes=5)
 """A difference of clocks that is worth another attempt. DIS allows 15 minutes."""
 
@@ -287,7 +288,7 @@ def _commit_body(commit: Commit) -> bytes:
         fields["client_id"] = membership.client_id
     if membership.generation_id:
         fields["generation_id"] = membership.generation_id
-    return json.dumps(fields, separators=(",", ":")).encode("ascii")
+    return _to_json(fields).encode("ascii")
 
 
 def _unavailable(error: TransportError) -> UpstreamUnavailable:

@@ -8,71 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-_CHUNK = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request that is ready to go: signed, encoded, with its ``Host`` header."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    def __repr__(self) -> str:  # headers hold the signature or the token
-        return f"HttpRequest({self.method} {urlsplit(self.url).path})"
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """A whole answer. ``headers`` may be looked up in any case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class TransportError(Exception):
-    """No whole answer came. ``sent`` tells whether the server may have seen the request.
-
-    ``status`` is the HTTP status where the answer got that far.
-    """
-
-    sent = True
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class NotSent(TransportError):
-    """The request did not leave: no connection, no name, no trusted certificate, no time."""
-
-    sent = False
-
-
-class AnswerLost(TransportError):
-    """The request went out; then the connection broke or time ran out."""
-
-
-class AnswerTooLarge(TransportError):
-    """The answer is larger than the bound; its rest was not read."""
-
-
-class Transport(Protocol):
-    """What the DIS client needs of HTTP."""
-
-    def send(self, request: HttpRequest, deadline: float) -> HttpAnswer:
-        """Send once. ``deadline`` is on the monotonic clock, in seconds. Raises :class:`TransportError`."""
-        ...
+from gateway.dis.http import AnswerLost, HttpAnswer, HttpRequest, NotSent, TransportError
+from gateway.dis.wire import PlainConnection, TlsConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +77,12 @@ class RequestsTransport:
                 retries=False,
                 timeout=timeout,
                 assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
             )
+        except TransportError:
+            raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _explained(error) from error
-        try:
-            body = self._read(response, min(deadline, self._clock() + self._settings.read_timeout))
-        except BaseException:
-            response.close()  # what is left of this answer must not be taken for the next one's
-            raise
-        response.release_conn()
-        return HttpAnswer(response.status, response.headers, body)
+        return HttpAnswer(response.status, response.headers, response.data or b"")
 
     def _route(self, url: str) -> _Route:
         """The way to the host of a URL; there is one in use."""
@@ -162,6 +98,8 @@ class RequestsTransport:
         pool = self._adapter.get_connection_with_tls_context(prepared, self._verify, proxies=self._proxies)
         if not isinstance(pool, urllib3.HTTPConnectionPool):
             raise TypeError(f"{pool!r} is no pool of HTTP connections")
+        kind = TlsConnection if isinstance(pool, urllib3.HTTPSConnectionPool) else PlainConnection
+        pool.ConnectionCls = type(kind.__name__, (kind,), {"max_answer": self._settings.max_answer})
         self._adapter.cert_verify(pool, origin, self._verify, None)  # type: ignore[no-untyped-call]
         if not (self._settings.proxy and origin.startswith("http://")):
             return _Route(pool, len(origin), {})
@@ -171,25 +109,6 @@ class RequestsTransport:
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
-
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        limit = self._settings.max_answer
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > limit:
-            raise AnswerTooLarge(f"DIS answered {announced} bytes; at most {limit} are taken", response.status)
-        body = bytearray()
-        try:
-            while chunk := response.read1(_CHUNK, decode_content=False):
-                body += chunk
-                if len(body) > limit:
-                    raise AnswerTooLarge(f"DIS answered more than {limit} bytes", response.status)
-                if self._clock() >= deadline:
-                    raise AnswerLost("DIS did not finish its answer in time", response.status)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise AnswerLost(f"the answer of DIS broke off ({_kind(error)})", response.status) from error
-        if announced.isdecimal() and len(body) < int(announced):
-            raise AnswerLost(f"the answer of DIS broke off after {len(body)} of {announced} bytes", response.status)
-        return bytes(body)
 
 
 def _explained(error: Exception) -> TransportError:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.dis import answers
 from gateway.dis.error_table import ERROR_ROWS, NOT_COMMITTED_YET, ErrorRow, Retry
-from gateway.dis.transport import HttpAnswer
+from gateway.dis.http import HttpAnswer
 from gateway.errors import InvalidUpstreamAnswer, Status
 from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
 
