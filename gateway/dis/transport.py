@@ -16,6 +16,9 @@ from requests.adapters import HTTPAdapter
 from gateway.dis.http import AnswerLost, HttpAnswer, HttpRequest, NotSent, TransportError
 from gateway.dis.wire import PlainConnection, TlsConnection
 
+_NEVER_AGAIN = urllib3.Retry(total=False, redirect=False)
+"""No second attempt, and no redirect: errors come as they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
@@ -57,24 +60,24 @@ class RequestsTransport:
         self._proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
         self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=settings.pool_size, max_retries=0, pool_block=True)
         self._routes: dict[str, _Route] = {}
+        self._longest = max(settings.connect_timeout, settings.read_timeout)
+        self._timeout = self._timeout_within(self._longest)
 
     def send(self, request: HttpRequest, deadline: float) -> HttpAnswer:
         """See :class:`Transport`."""
         left = deadline - self._clock()
         if left <= 0:
             raise NotSent("no time was left to ask DIS")
-        timeout = urllib3.Timeout(
-            connect=min(self._settings.connect_timeout, left), read=min(self._settings.read_timeout, left)
-        )
+        timeout = self._timeout if left >= self._longest else self._timeout_within(left)
         try:
             route = self._route(request.url)
             response = route.pool.urlopen(
                 request.method,
                 route.target(request.url),
                 body=request.body or None,
-                headers={**request.headers, **route.headers},
+                headers=request.headers if not route.headers else {**request.headers, **route.headers},
                 redirect=False,
-                retries=False,
+                retries=_NEVER_AGAIN,
                 timeout=timeout,
                 assert_same_host=False,
             )
@@ -83,6 +86,11 @@ class RequestsTransport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _explained(error) from error
         return HttpAnswer(response.status, response.headers, response.data or b"")
+
+    def _timeout_within(self, left: float) -> urllib3.Timeout:
+        return urllib3.Timeout(
+            connect=min(self._settings.connect_timeout, left), read=min(self._settings.read_timeout, left)
+        )
 
     def _route(self, url: str) -> _Route:
         """The way to the host of a URL; there is one in use."""

@@ -81,7 +81,8 @@ class _OneAnswer(HTTPConnection):
         data = head.encode("latin-1") + (body or b"")
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(self.timeout)
+        if (self.sock.gettimeout() or 0.0) < (self.timeout or 0.0):  # as an answer that dribbled may have left it
+            self.sock.settimeout(self.timeout)
         self.sock.sendall(data)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
@@ -93,19 +94,23 @@ class _OneAnswer(HTTPConnection):
         return HTTPResponse(bytes(answer.body), answer.headers, answer.status or 0, decode_content=False)
 
     def _receive(self, answer: _Answer) -> None:
-        deadline = time.monotonic() + (self.timeout or 0.0)
+        left = self.timeout or 0.0
+        deadline = time.monotonic() + left
         received = 0
         while not answer.complete:
-            left = deadline - time.monotonic()
             if left <= 0:
                 raise AnswerLost("DIS did not answer in time", answer.status)
-            self.sock.settimeout(left)
+            if self.sock.gettimeout() != left:  # it is a system call
+                self.sock.settimeout(left)
             try:
                 data = self.sock.recv(_CHUNK)
             except TimeoutError:
-                continue
+                data = None
             except OSError as error:
                 raise AnswerLost(f"the connection to DIS broke ({type(error).__name__})", answer.status) from error
+            left = deadline - time.monotonic()
+            if data is None:
+                continue
             received += len(data)
             self._take(answer, data)
             if len(answer.body) > self.max_answer or received > self.max_answer + _HEAD_MAX:
