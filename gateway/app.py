@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +19,11 @@ import structlog
 from gateway.checkpoints.core import CoreSettings
 from gateway.checkpoints.service import CheckpointService
 from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
-from gateway.dis.breaker import Breaker, BreakerSettings
+from gateway.dis.breaker import Breaker, BreakerSettings, State
 from gateway.dis.client import DisClient, DisEndpoint
 from gateway.dis.credentials import AuthToken, CredentialsProvider, DirectoryCredentials, KeyPair, StaticCredentials
+from gateway.dis.pace import Pace
+from gateway.dis.resilience import Resilience, RetrySettings
 from gateway.dis.signing import SigningScope
 from gateway.dis.transport import RequestsTransport, TransportSettings
 from gateway.errors import ListenError
@@ -46,13 +50,13 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self._transport = RequestsTransport(_transport_settings(config.upstream))
-        breaker = Breaker(_breaker_settings(config), time.monotonic)
+        self._resilience = _resilience(config)
         client = DisClient(
             _endpoint(config.upstream),
             _credentials(config.credentials),
             self._transport,
             lambda: datetime.now(UTC),
-            breaker,
+            self._resilience,
         )
         self.metrics = Metrics(version(DISTRIBUTION))
         self.service = CheckpointService(
@@ -66,7 +70,7 @@ class Gateway:
         )
         self.metrics.watch("disgw_writes_waiting", "Writes that wait in lanes", self.service.depth)
         self.metrics.watch("disgw_keys_active", "Keys with something under way", self.service.active)
-        self.metrics.watch("disgw_breaker_open", "1 while DIS is not asked", lambda: float(bool(breaker.cause)))
+        self._watch_resilience()
         self.metrics.watch(
             "disgw_clock_offset_seconds",
             "How far the clock of DIS is ahead, where that was learned",
@@ -75,6 +79,8 @@ class Gateway:
         self.metrics.watch("disgw_cache_entries", "Keys that something is known of", self.service.cached)
         self._server = GatewayServer(self.service, _server_settings(config))
         self._readiness = Readiness()
+        self._readiness.shut_out = lambda: self._resilience.breaker.shut_out
+        self._readiness.circuits = self._resilience.breaker.states
         self._admin = _admin(config, self._readiness, self.metrics)
 
     @property
@@ -98,6 +104,22 @@ class Gateway:
                 self._admin.stop()
             raise
         self._readiness.set(ready=True)
+
+    def _watch_resilience(self) -> None:
+        resilience = self._resilience
+        for circuit in resilience.breaker.states():
+            self.metrics.watch(
+                "disgw_breaker_open",
+                "1 while such calls are not sent to DIS",
+                partial(_is_open, resilience.breaker, circuit),
+                circuit=circuit,
+            )
+        resilience.on_retry = self.metrics.counter("disgw_upstream_retries", "Attempts of a call beyond its first")
+        self.metrics.watch(
+            "disgw_upstream_pace_calls_per_second",
+            "Most calls that are sent to DIS each second, as it throttles or a limit is configured",
+            lambda: resilience.pace.limit,
+        )
 
     def stop(self, grace: float | None = None) -> None:
         """Stop taking calls, finish those under way (at most ``grace`` seconds), close what is open."""
@@ -214,13 +236,24 @@ def _transport_settings(upstream: UpstreamConfig) -> TransportSettings:
     )
 
 
-def _breaker_settings(config: Config) -> BreakerSettings:
-    return BreakerSettings(
-        failures=config.breaker.failures,
-        failure_share=config.breaker.failure_share,
-        open_seconds=config.breaker.open_seconds,
-        rejected_seconds=config.breaker.rejected_seconds,
-        blacklisted_seconds=config.breaker.blacklisted_seconds,
+def _is_open(breaker: Breaker, circuit: str) -> float:
+    return float(breaker.states()[circuit] is not State.CLOSED)
+
+
+def _resilience(config: Config) -> Resilience:
+    breaker, retry = config.breaker, config.retry
+    settings = BreakerSettings(
+        failures=breaker.failures,
+        failure_share=breaker.failure_share,
+        open_seconds=breaker.open_seconds,
+        rejected_seconds=breaker.rejected_seconds,
+        blacklisted_seconds=breaker.blacklisted_seconds,
+    )
+    return Resilience(
+        Breaker(settings, time.monotonic),
+        Pace(time.monotonic, config.upstream.max_calls_per_second or math.inf),
+        RetrySettings(retry.attempts, retry.base_seconds, retry.max_seconds, retry.budget_share),
+        time.monotonic,
     )
 
 

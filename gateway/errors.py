@@ -130,7 +130,10 @@ class ReadTimedOut(GatewayError):
 
 
 class UpstreamError(GatewayError):
-    """DIS answered with an error; what it means stands in the table in ``gateway.dis.error_table``."""
+    """DIS answered with an error; what it means stands in the table in ``gateway.dis.error_table``.
+
+    ``asked_to_wait``: the seconds of its ``Retry-After``, 0 where it named none.
+    """
 
     def __init__(
         self,
@@ -139,9 +142,11 @@ class UpstreamError(GatewayError):
         status: Status,
         reason: str,
         retry_after: float | None = None,
+        asked_to_wait: float = 0.0,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message, retry_after=retry_after, metadata=metadata)
+        self.asked_to_wait = asked_to_wait
         self.status = status
         self.reason = reason
 

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import TextIO, cast
 
 import pytest
+import structlog
 
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.emulator import Emulator
+from gateway.telemetry import logs
 from tests.support import ACCESS_KEY, APP, PROJECT, REGION, SECRET_KEY, STREAM, Client, Running, config_for
+
+
+class LogWatch:
+    """Where the suite logs to: keeps the lines that show the secret of the tests."""
+
+    def __init__(self) -> None:
+        self.leaks: list[str] = []
+
+    def write(self, text: str) -> None:
+        if SECRET_KEY in text:
+            self.leaks.append(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_logged_shows_the_secret() -> Iterator[None]:
+    logs.configure("debug", "json")
+    watch = LogWatch()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(cast(TextIO, watch)))
+    yield
+    assert watch.leaks == []
 
 
 @pytest.fixture

@@ -16,7 +16,15 @@ from google.rpc import error_details_pb2, status_pb2
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
 from gateway.app import Gateway
-from gateway.config import CacheConfig, Config, CredentialsConfig, LimitsConfig, ServerConfig, UpstreamConfig
+from gateway.config import (
+    CacheConfig,
+    Config,
+    CredentialsConfig,
+    LimitsConfig,
+    RetryConfig,
+    ServerConfig,
+    UpstreamConfig,
+)
 from gateway.dis.signing import SigningDialect
 from gateway.emulator import Emulator
 
@@ -43,6 +51,7 @@ class Call:
         status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
         assert status.code == error.code().value[0]
         assert status.message == error.details()
+        assert SECRET_KEY not in f"{error!r} {status}"
         return cls(error.code(), error.details(), status)
 
     def detail(self, kind: type[Detail]) -> Detail | None:
@@ -119,6 +128,7 @@ def config_for(emulator: Emulator, **sections: object) -> Config:
         server=ServerConfig(listen="127.0.0.1:0", admin_listen="127.0.0.1:0"),
         cache=CacheConfig(ttl_seconds=3600.0),  # no test shall depend on how long it takes
         limits=LimitsConfig(),
+        retry=RetryConfig(attempts=1),  # but where a test is about them
     )
     return msgspec.structs.replace(config, **sections)
 

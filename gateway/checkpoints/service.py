@@ -231,7 +231,7 @@ class CheckpointService:
             raise DeadlineTooShort("no time was left to ask DIS; nothing was sent")
         with self._lock:
             order = self._core.next_order()
-        listing = self._workers.submit(self.store.partitions, stream, app, after, limit)
+        listing = self._workers.submit(self.store.partitions, stream, app, after, limit, lambda: caller.deadline)
         try:
             page = listing.result(min(seconds, threading.TIMEOUT_MAX))
         except TimeoutError:
@@ -357,11 +357,11 @@ class CheckpointService:
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
             if isinstance(job, ReadJob):
-                return self.store.read(job.key)
+                return self.store.read(job.key, job.until)
             if job.commit is not None:
-                self.store.commit(job.commit)
+                self.store.commit(job.commit, job.until)
             else:
-                self.store.delete(job.key)
+                self.store.delete(job.key, job.until)
         except GatewayError as error:
             return error
         except Exception:

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gateway.deadline import Until, forever
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage
 
 
 class CheckpointStore(Protocol):
     """Durable checkpoints.
 
-    Every call is followed to its end, within the store's own timeouts, whatever became of the caller. All raise
+    What was sent is followed to its end, within the store's own timeouts, whatever became of the caller; ``until``
+    bounds what is done before it is sent, and that it is sent again. All raise
     :class:`gateway.errors.GatewayError`; a write whose fate is not known raises its subclass
     :class:`gateway.errors.OutcomeUnknown`, and after any other error nothing was changed.
     """
 
-    def read(self, key: CheckpointKey) -> Checkpoint | None:
+    def read(self, key: CheckpointKey, until: Until = forever) -> Checkpoint | None:
         """The checkpoint that stands, or None where the store says that there is none."""
         ...
 
-    def commit(self, commit: Commit) -> None:
+    def commit(self, commit: Commit, until: Until = forever) -> None:
         """Returns when the checkpoint is stored."""
         ...
 
-    def delete(self, key: CheckpointKey) -> None:
+    def delete(self, key: CheckpointKey, until: Until = forever) -> None:
         """Returns when the checkpoint is gone."""
         ...
 
-    def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
+    def partitions(self, stream: str, app: str, after: str, limit: int, until: Until = forever) -> PartitionPage:
         """At most ``limit`` partitions of a stream after the one called ``after`` (empty: from the first)."""
         ...

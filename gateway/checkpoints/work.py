@@ -114,6 +114,10 @@ class ReadJob:
     calls: list[ReadCall] = field(default_factory=list)
     deciding: list[CommitCall] = field(default_factory=list)
 
+    def until(self) -> float:
+        """When the last of those who wait for it gives up, on the core's clock."""
+        return _latest([*self.calls, *self.deciding])
+
 
 @dataclass(slots=True, eq=False)
 class WriteJob:
@@ -127,6 +131,14 @@ class WriteJob:
     at: float
     calls: Sequence[WriteCall]
     commit: Commit | None = None
+
+    def until(self) -> float:
+        """When the last of those who wait for it gives up, on the core's clock."""
+        return _latest(self.calls)
+
+
+def _latest(calls: Sequence[Call]) -> float:
+    return max((call.deadline for call in calls if call.phase is not Phase.DONE), default=0.0)
 
 
 Job = ReadJob | WriteJob

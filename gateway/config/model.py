@@ -65,6 +65,9 @@ class UpstreamConfig(Section, frozen=True, kw_only=True):
     connect_timeout_seconds: Annotated[float, Meta(gt=0, le=600, description="longest wait for a connection")] = 3.0
     read_timeout_seconds: Annotated[float, Meta(gt=0, le=600, description="longest wait for an answer")] = 10.0
     pool_size: Annotated[int, Meta(ge=1, le=10_000, description="most connections to DIS at once")] = 64
+    max_calls_per_second: Annotated[
+        float, Meta(ge=0, le=1_000_000, description="most calls to DIS each second; 0 sets no limit")
+    ] = 0.0
     max_response_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="an answer of DIS that is larger is refused")
     ] = 1 << 20
@@ -110,6 +113,17 @@ class BreakerConfig(Section, frozen=True, kw_only=True):
     blacklisted_seconds: Annotated[
         float, Meta(ge=60, le=86_400, description="how long it stays open after DIS has blacklisted this address")
     ] = 300.0
+
+
+class RetryConfig(Section, frozen=True, kw_only=True):
+    """When a call that failed is sent to DIS again: a read, or a write that was certainly not applied."""
+
+    attempts: Annotated[int, Meta(ge=1, le=20, description="attempts of one call, the first included")] = 4
+    base_seconds: Annotated[
+        float, Meta(ge=0.001, le=60, description="longest wait before the second attempt; doubled for each after it")
+    ] = 0.1
+    max_seconds: Annotated[float, Meta(ge=0.001, le=600, description="longest wait before any attempt")] = 2.0
+    budget_share: Annotated[float, Meta(ge=0, le=1, description="retries are at most this share of calls")] = 0.2
 
 
 class CacheConfig(Section, frozen=True, kw_only=True):
@@ -200,6 +214,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     upstream: UpstreamConfig = UpstreamConfig()
     credentials: CredentialsConfig = CredentialsConfig()
     breaker: BreakerConfig = BreakerConfig()
+    retry: RetryConfig = RetryConfig()
     cache: CacheConfig = CacheConfig()
     commits: CommitsConfig = CommitsConfig()
     server: ServerConfig = ServerConfig()

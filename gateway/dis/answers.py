@@ -147,8 +147,15 @@ def error_from(answer: HttpAnswer, hidden: tuple[str, ...] = ()) -> UpstreamErro
         message += f": {_one_line(text).rstrip('. ')}"
     if hint := _HINTS.get(row.reason):
         message += f"; {hint}"
-    retry_after = _retry_after(answer) if row.retry is Retry.BACKOFF else None
-    return UpstreamError(message, status=row.status, reason=row.reason, retry_after=retry_after, metadata=metadata)
+    asked = _asked_to_wait(answer)
+    return UpstreamError(
+        message,
+        status=row.status,
+        reason=row.reason,
+        retry_after=(DEFAULT_RETRY_AFTER if asked is None else asked) if row.retry is Retry.BACKOFF else None,
+        asked_to_wait=asked or 0.0,
+        metadata=metadata,
+    )
 
 
 def _error_body(answer: HttpAnswer) -> tuple[str, str, str]:
@@ -187,11 +194,11 @@ def _row_for_status(status: int) -> ErrorRow:
     return ERRORS_BY_CODE["DIS.4200"]
 
 
-def _retry_after(answer: HttpAnswer) -> float:
+def _asked_to_wait(answer: HttpAnswer) -> float | None:
     text = answer.headers.get("Retry-After", "")
     if text.isascii() and text.isdecimal():
         return min(float(text), LONGEST_RETRY_AFTER)
-    return DEFAULT_RETRY_AFTER
+    return None
 
 
 def _one_line(text: str) -> str:

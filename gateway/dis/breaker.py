@@ -4,7 +4,8 @@ DIS blacklists an address after too many failures, and every further call prolon
 
 - Until a call has been answered by DIS for the first time, one is sent at a time, or one a second where DIS is slow:
   wrong credentials cost one call, not one for each caller.
-- Rejected credentials and blacklisting open the breaker at once, for long; a row of failures opens it for a short time.
+- Rejected credentials and blacklisting stop all calls at once, for long; failures in a row stop those of their kind,
+  reads or writes, for a short time.
 - After that time one call goes through as a probe; the others are refused until it is known how that one ended.
 """
 
@@ -12,9 +13,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import structlog
 
@@ -24,6 +25,27 @@ log = structlog.get_logger("gateway.dis")
 
 WINDOW = 50
 """Calls that the share of failures is taken of."""
+PATIENCE = 1.0
+"""Seconds that a call waits for the first one to be answered before it is sent beside it."""
+ALL = "all"
+"""The name of the circuit that every call goes through; the others have the names of :class:`Kind`."""
+
+_REJECTED = frozenset({"UPSTREAM_CREDENTIALS_REJECTED", "UPSTREAM_CLOCK_SKEW"})
+
+
+class Kind(StrEnum):
+    """What a call does. Writes may fail where reads go on, and the other way round."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class State(StrEnum):
+    """``probing``: one call finds out how it stands."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    PROBING = "probing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +62,66 @@ class BreakerSettings:
     blacklisted_seconds: float = 300.0
 
 
-_REJECTED = frozenset({"UPSTREAM_CREDENTIALS_REJECTED", "UPSTREAM_CLOCK_SKEW"})
+class _Circuit:
+    """Closed, open for a time, or probing. Its user holds the lock."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = State.CLOSED
+        self.cause = ""
+        self._seconds = 0.0
+        self._until = 0.0
+
+    def admits(self, now: float) -> bool:
+        return self.state is State.CLOSED or (self.state is State.OPEN and now >= self._until)
+
+    def left(self, now: float) -> float:
+        return max(1.0, self._until - now)
+
+    def enter(self) -> None:
+        if self.state is State.OPEN:
+            self.state = State.PROBING
+
+    def open(self, now: float, seconds: float, cause: str) -> None:
+        """Whoever was under way when it opened does not shorten the time."""
+        until = now + seconds
+        if self.state is not State.OPEN or until > self._until:
+            log.warning("breaker_opened", circuit=self.name, cause=cause, seconds=seconds)
+            self.state, self.cause, self._seconds, self._until = State.OPEN, cause, seconds, max(until, self._until)
+
+    def open_again(self, now: float) -> None:
+        """A probe has failed."""
+        self.open(now, self._seconds, self.cause)
+
+    def close(self) -> None:
+        """Only a probe closes it: what was sent before it opened says nothing."""
+        if self.state is State.PROBING:
+            log.info("breaker_closed", circuit=self.name)
+            self.state, self.cause = State.CLOSED, ""
 
 
-PATIENCE = 1.0
-"""Seconds that a call waits for the first one to be answered before it is sent beside it."""
+class _Failures:
+    """Counts those of one kind of calls."""
 
+    def __init__(self, settings: BreakerSettings) -> None:
+        self._settings = settings
+        self._in_a_row = 0
+        self._recent: deque[bool] = deque(maxlen=WINDOW)
 
-class State(Enum):
-    """``unproven``: nothing was ever answered. ``probing``: one call finds out how it stands."""
+    def answered(self) -> None:
+        self._in_a_row = 0
+        self._recent.append(False)
 
-    UNPROVEN = "unproven"
-    CLOSED = "closed"
-    OPEN = "open"
-    PROBING = "probing"
+    def failed(self) -> bool:
+        """Whether that was one too many."""
+        self._in_a_row += 1
+        self._recent.append(True)
+        share = sum(self._recent) / WINDOW if len(self._recent) == WINDOW else 0.0
+        if self._in_a_row < self._settings.failures and share < self._settings.failure_share:
+            return False
+        self._in_a_row = 0
+        self._recent.clear()
+        return True
 
 
 class Breaker:
@@ -64,73 +132,87 @@ class Breaker:
         self._clock = clock
         self._patience = patience
         self._changed = threading.Condition()
-        self._state = State.UNPROVEN
-        self._until = 0.0
-        self._cause = ""
-        self._in_a_row = 0
-        self._recent: deque[bool] = deque(maxlen=WINDOW)
+        self._all = _Circuit(ALL)
+        self._circuits = {kind: _Circuit(kind.value) for kind in Kind}
+        self._failures = {kind: _Failures(settings) for kind in Kind}
+        self._proven = False
         self._proving = 0
         self._attempts = 0
 
-    @property
-    def state(self) -> State:
-        """How it stands."""
+    def states(self) -> Mapping[str, State]:
+        """How each circuit stands, by its name."""
         with self._changed:
-            return self._state
+            return {circuit.name: circuit.state for circuit in (self._all, *self._circuits.values())}
 
     @property
-    def cause(self) -> str:
-        """The reason that opened it; empty while it is closed."""
+    def shut_out(self) -> str:
+        """Why no call at all is sent: the reason of the error that stopped them. Empty where calls are sent."""
         with self._changed:
-            return "" if self._state in (State.CLOSED, State.UNPROVEN) else self._cause
+            return self._all.cause
 
-    def enter(self) -> None:
+    def enter(self, kind: Kind) -> None:
         """Ask to send a call; :meth:`leave` must follow. Raises :class:`CircuitOpen`."""
         with self._changed:
-            if self._state is State.UNPROVEN and self._proving:
+            if not self._proven and self._proving:
                 self._await_the_first()
-            if self._state is State.UNPROVEN:
-                self._proving += 1
-            elif self._state is State.OPEN and self._clock() >= self._until:
-                self._state = State.PROBING
-            elif self._state is not State.CLOSED:
-                left = max(1.0, self._until - self._clock())
-                raise CircuitOpen(
-                    f"DIS is not asked now, as calls would fail ({self._cause}); nothing was sent",
-                    retry_after=left,
-                    metadata={"cause": self._cause},
-                )
+            now = self._clock()
+            circuits = (self._all, self._circuits[kind])
+            for circuit in circuits:
+                if not circuit.admits(now):
+                    raise CircuitOpen(
+                        f"DIS is not asked now, as calls would fail ({circuit.cause}); nothing was sent",
+                        retry_after=circuit.left(now),
+                        metadata={"cause": circuit.cause},
+                    )
+            for circuit in circuits:
+                circuit.enter()
+            self._proving += not self._proven
 
     def _await_the_first(self) -> None:
         """Wait for the call that is under way. If it fails so does this; if it takes long, this one goes beside it."""
         attempts = self._attempts
-        while self._state is State.UNPROVEN and self._attempts == attempts:
+        while not self._proven and self._attempts == attempts:
             proving = self._proving
             if not self._changed.wait_for(
                 lambda: self._attempts != attempts or self._proving != proving,  # noqa: B023
                 self._patience,
             ):
                 return
-        if self._state is State.UNPROVEN:
+        if not self._proven:
             raise CircuitOpen(
                 "DIS could not be asked by the first call, which this one waited for; nothing was sent",
                 retry_after=1.0,
                 metadata={"cause": UpstreamUnavailable.reason},
             )
 
-    def leave(self, error: GatewayError | None) -> None:
+    def leave(self, kind: Kind, error: GatewayError | None) -> None:
         """A call has ended: with this error, or well."""
         with self._changed:
+            now = self._clock()
             self._proving = max(0, self._proving - 1)
             self._attempts += 1
-            seconds = self._seconds_for(error)
-            if seconds:
-                self._open(seconds, error.reason if error else "")
-            elif not _failed(error):
-                self._close()
-            elif self._state is State.PROBING or self._too_many():
-                self._open(self._settings.open_seconds, UpstreamUnavailable.reason)
+            if _failed(error):
+                self._failed(kind, now)
+            else:
+                self._proven = True
+                self._answered(kind, error, now)
             self._changed.notify_all()
+
+    def _failed(self, kind: Kind, now: float) -> None:
+        circuit = self._circuits[kind]
+        if self._all.state is State.PROBING:
+            self._all.open_again(now)
+        if self._failures[kind].failed() or circuit.state is State.PROBING:
+            circuit.open(now, self._settings.open_seconds, UpstreamUnavailable.reason)
+
+    def _answered(self, kind: Kind, error: GatewayError | None, now: float) -> None:
+        self._failures[kind].answered()
+        self._circuits[kind].close()
+        seconds = self._seconds_for(error)
+        if error is not None and seconds:
+            self._all.open(now, seconds, error.reason)
+        else:
+            self._all.close()
 
     def _seconds_for(self, error: GatewayError | None) -> float:
         if error is None:
@@ -140,36 +222,6 @@ class Breaker:
         if error.reason in _REJECTED:
             return self._settings.rejected_seconds
         return 0.0
-
-    def _too_many(self) -> bool:
-        self._in_a_row += 1
-        self._recent.append(True)
-        if self._in_a_row >= self._settings.failures:
-            return True
-        return len(self._recent) == WINDOW and sum(self._recent) >= WINDOW * self._settings.failure_share
-
-    def _open(self, seconds: float, cause: str) -> None:
-        # A call that was under way when it opened must not shorten the time.
-        until = self._clock() + seconds
-        if self._state is not State.OPEN or until > self._until:
-            log.warning("breaker_opened", cause=cause, seconds=seconds)
-            self._state, self._cause, self._until = State.OPEN, cause, max(until, self._until)
-        self._forget()
-
-    def _close(self) -> None:
-        if self._state is State.OPEN:
-            return  # sent before it opened: only a probe closes it
-        if self._state is not State.CLOSED:
-            if self._state is not State.UNPROVEN:
-                log.info("breaker_closed", was=self._state.value)
-            self._state, self._until = State.CLOSED, 0.0
-            self._forget()
-        self._in_a_row = 0
-        self._recent.append(False)
-
-    def _forget(self) -> None:
-        self._in_a_row = 0
-        self._recent.clear()
 
 
 def _failed(error: GatewayError | None) -> bool:

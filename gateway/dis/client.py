@@ -6,24 +6,29 @@ been applied is decided here, and nowhere else.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import structlog
 
+from gateway.deadline import Until, forever
 from gateway.dis import answers, signing
-from gateway.dis.breaker import Breaker
+from gateway.dis.breaker import Kind
 from gateway.dis.credentials import AuthToken, Credentials, CredentialsProvider, KeyPair
 from gateway.dis.error_table import Retry
 from gateway.dis.http import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
+from gateway.dis.resilience import Resilience
 from gateway.dis.signing import SigningDialect, SigningScope
 from gateway.errors import (
+    CircuitOpen,
     CommitOutcomeUnknown,
     DeleteOutcomeUnknown,
     GatewayError,
@@ -37,6 +42,8 @@ _JSON = "application/json"
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _SKEW = timedelta(minutes=5)
 """A difference of clocks that is worth another attempt. DIS allows 15 minutes."""
+
+ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger("gateway.dis")
 
@@ -122,7 +129,8 @@ class RequestSigner:
 class DisClient:
     """Reads and writes checkpoints in DIS. Safe for use by many threads.
 
-    It sends each request once; a second time only if DIS rejected its time or its credentials, and there are others.
+    Each attempt is sent once; a second time only if DIS rejected its time or its credentials, and there are others.
+    How often a call is attempted is up to :class:`~gateway.dis.resilience.Resilience`.
     """
 
     def __init__(
@@ -131,23 +139,26 @@ class DisClient:
         credentials: CredentialsProvider,
         transport: Transport,
         now: Callable[[], datetime],
-        breaker: Breaker,
+        resilience: Resilience,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._credentials = credentials
         self._transport = transport
         self._now = now
-        self._breaker = breaker
+        self._resilience = resilience
+        self._sleep = sleep
         self.clock_offset = timedelta()
         self._signer = RequestSigner(endpoint, lambda: now() + self.clock_offset)
         self._project = f"/v2/{endpoint.project_id}"
         self._path = f"{self._project}/checkpoints"
 
-    def read(self, key: CheckpointKey) -> Checkpoint | None:
+    def read(self, key: CheckpointKey, until: Until = forever) -> Checkpoint | None:
         """The checkpoint that DIS has, or None where it says that there is none.
 
         Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
         """
-        with self._guarded():
+
+        def attempt() -> Checkpoint | None:
             answer, hidden = self._get(self._path, _query(key))
             if answers.is_success(answer):
                 return answers.checkpoint_from(answer, key)
@@ -155,23 +166,24 @@ class DisClient:
                 return None
             raise answers.error_from(answer, hidden)
 
-    def commit(self, commit: Commit) -> None:
+        return self._patiently(Kind.READ, until, attempt)
+
+    def commit(self, commit: Commit, until: Until = forever) -> None:
         """Store a checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`CommitOutcomeUnknown` where DIS may or may not have stored it; after any other error it has not.
         """
-        with self._guarded():
-            self._write("POST", [], _commit_body(commit), CommitOutcomeUnknown)
+        body = _commit_body(commit)
+        self._patiently(Kind.WRITE, until, lambda: self._write("POST", [], body, CommitOutcomeUnknown))
 
-    def delete(self, key: CheckpointKey) -> None:
+    def delete(self, key: CheckpointKey, until: Until = forever) -> None:
         """Delete one partition's checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`DeleteOutcomeUnknown` where it may or may not be gone; after any other error it is still there.
         """
-        with self._guarded():
-            self._write("DELETE", _query(key), b"", DeleteOutcomeUnknown)
+        self._patiently(Kind.WRITE, until, lambda: self._write("DELETE", _query(key), b"", DeleteOutcomeUnknown))
 
-    def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
+    def partitions(self, stream: str, app: str, after: str, limit: int, until: Until = forever) -> PartitionPage:
         """Where an app stands in the partitions of a stream: at most ``limit`` of them, after the one named ``after``.
 
         Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
@@ -179,19 +191,42 @@ class DisClient:
         query = [("checkpoint_type", LAST_READ), ("limit", str(limit))]
         if after:
             query.append(("start_partition_id", after))
-        with self._guarded():
+
+        def attempt() -> PartitionPage:
             answer, hidden = self._get(f"{self._project}/apps/{app}/streams/{stream}", query)
             if answers.is_success(answer):
                 return answers.partitions_from(answer, stream, app)
             raise answers.error_from(answer, hidden)
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Around every call: the breaker may refuse it, and hears how it ended. Raises :class:`CircuitOpen`."""
-        self._breaker.enter()
+        return self._patiently(Kind.READ, until, attempt)
+
+    def _patiently(self, kind: Kind, until: Until, attempt: Callable[[], ResultT]) -> ResultT:
+        """Send a call, and again where that helps and is safe; each attempt is signed anew.
+
+        Raises what the last attempt raised, or :class:`gateway.errors.CircuitOpen`.
+        """
+        self._resilience.begin()
+        for attempts in itertools.count(1):
+            if wait := self._resilience.wait(until()):
+                self._sleep(wait)
+            try:
+                return self._guarded(kind, attempt)
+            except CircuitOpen:
+                raise
+            except GatewayError as error:
+                pause = self._resilience.pause(error, attempts, until())
+                if pause is None:
+                    raise
+                log.info("call_is_sent_again", kind=kind.value, reason=error.reason, seconds=round(pause, 3))
+            self._sleep(pause)
+        raise AssertionError("it counts without end")
+
+    def _guarded(self, kind: Kind, attempt: Callable[[], ResultT]) -> ResultT:
+        """One attempt: the breaker may refuse it, and hears how it ended."""
+        self._resilience.enter(kind)
         failure: GatewayError | None = None
         try:
-            yield
+            return attempt()
         except GatewayError as error:
             failure = error
             raise
@@ -199,7 +234,7 @@ class DisClient:
             failure = UpstreamUnavailable("the gateway failed unexpectedly")
             raise
         finally:
-            self._breaker.leave(failure)
+            self._resilience.ended(kind, failure)
 
     def _get(self, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
         try:

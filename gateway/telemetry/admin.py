@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,6 +19,10 @@ class Readiness:
     def __init__(self) -> None:
         self._started = threading.Event()
         self._ready = threading.Event()
+        self.shut_out: Callable[[], str] = str
+        """Gives the reason why DIS takes no call of this gateway; empty where it does."""
+        self.circuits: Callable[[], Mapping[str, str]] = dict
+        """Gives the state of each circuit of the breaker."""
 
     def set(self, *, ready: bool) -> None:
         """Say whether calls are taken; the first time that they are also means "started"."""
@@ -35,8 +39,15 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Whether the gateway takes calls."""
-        return self._ready.is_set()
+        """Whether the gateway takes calls, and DIS its."""
+        return self._ready.is_set() and not self.shut_out()
+
+    def words(self) -> str:
+        """How it stands, a line for each thing."""
+        cause = self.shut_out()
+        lines = ["ready" if self.ready else f"not ready: {cause}" if cause else "not ready"]
+        lines += [f"breaker {name}: {state}" for name, state in self.circuits().items()]
+        return "\n".join(lines)
 
 
 class AdminServer:
@@ -123,7 +134,7 @@ def _probe(path: str, readiness: Readiness) -> tuple[HTTPStatus, str]:
     checks = {
         "/healthz": (True, "alive", ""),
         "/startupz": (readiness.started, "started", "starting"),
-        "/readyz": (readiness.ready, "ready", "not ready"),
+        "/readyz": (readiness.ready, readiness.words(), readiness.words()),
     }
     if path == "/":
         return HTTPStatus.OK, "dis-gateway admin: /healthz /startupz /readyz /metrics"

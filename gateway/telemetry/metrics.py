@@ -34,6 +34,7 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()
+        self._gauges: dict[str, Gauge] = {}
         reads = Counter(
             "disgw_cache_reads", "Reads by what the cache had: hit, miss, or stale", ["result"], registry=self._registry
         )
@@ -60,9 +61,16 @@ class Metrics:
         """Something has happened ``count`` times."""
         self._counters[event].inc(count)
 
-    def watch(self, name: str, words: str, value: Callable[[], float]) -> None:
-        """A gauge that is asked when somebody looks."""
-        Gauge(name, words, registry=self._registry).set_function(value)
+    def watch(self, name: str, words: str, value: Callable[[], float], **labels: str) -> None:
+        """A gauge that is asked when somebody looks; of one name there may be several with other labels."""
+        gauge = self._gauges.get(name)
+        if gauge is None:
+            gauge = self._gauges[name] = Gauge(name, words, list(labels), registry=self._registry)
+        (gauge.labels(**labels) if labels else gauge).set_function(value)
+
+    def counter(self, name: str, words: str) -> Callable[[], None]:
+        """A new counter; gives what adds one to it."""
+        return self._counter(name, words).inc
 
     def listed(self, partitions: Sequence[PartitionState]) -> None:
         """Where an app stands, as DIS has just said."""

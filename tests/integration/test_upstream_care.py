@@ -10,8 +10,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+import requests
 
-from gateway.config import BreakerConfig, Config, CredentialsConfig
+from gateway.config import BreakerConfig, Config, CredentialsConfig, RetryConfig
 from gateway.dis import credentials
 from gateway.dis.credentials import AuthToken, DirectoryCredentials, KeyPair
 from gateway.emulator import Emulator
@@ -44,6 +45,55 @@ def test_wrong_credentials_are_no_storm_of_calls(emulator: Emulator, start: Star
     assert 50 < failure.retry_after <= 60
 
 
+def test_a_gateway_that_dis_takes_nothing_from_is_not_ready_and_says_why(emulator: Emulator, start: Start) -> None:
+    wrong = CredentialsConfig(access_key=ACCESS_KEY, secret_key="some-other-secret")
+    running = start(config_for(emulator, credentials=wrong))
+    url = f"http://{running.gateway.admin_address}/readyz"
+    answer = requests.get(url, timeout=10)
+    assert (answer.status_code, answer.text.splitlines()[0]) == (200, "ready")
+    running.client.failure(running.client.get)
+    answer = requests.get(url, timeout=10)
+    assert answer.status_code == 503
+    assert answer.text.splitlines()[:2] == ["not ready: UPSTREAM_CREDENTIALS_REJECTED", "breaker all: open"]
+    assert b'disgw_breaker_open{circuit="all"} 1.0' in running.gateway.metrics.text()
+
+
+RETRY = RetryConfig(attempts=4, base_seconds=0.001, max_seconds=0.01)
+
+
+def test_a_throttled_commit_is_sent_again_and_acknowledged_once_dis_has_it(emulator: Emulator, start: Start) -> None:
+    running = start(config_for(emulator, retry=RETRY))
+    emulator.inject("error", code="DIS.4303", times=2)
+    running.client.commit(7)
+    assert emulator.checkpoint(STREAM, APP, 0) == ("7", "")
+    assert emulator.request_count() == 3
+    assert b"disgw_upstream_retries_total 2.0" in running.gateway.metrics.text()
+
+
+def test_a_commit_that_is_sent_again_does_not_overtake_a_newer_one(emulator: Emulator, start: Start) -> None:
+    client = start(config_for(emulator, retry=RETRY)).client
+    client.commit(1)
+    emulator.inject("error", code="DIS.4303", times=2)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: client.commit(number), range(2, 10)))
+    assert emulator.checkpoint(STREAM, APP, 0) == ("9", "")
+
+
+def test_an_unknown_outcome_is_told_at_once_and_never_sent_again(emulator: Emulator, start: Start) -> None:
+    client = start(config_for(emulator, retry=RETRY)).client
+    emulator.inject("cut_after", method="POST")
+    assert client.failure(client.commit, 7).reason == "COMMIT_OUTCOME_UNKNOWN"
+    assert emulator.request_count() == 1
+
+
+def test_a_caller_without_time_for_another_attempt_is_told_what_dis_said(emulator: Emulator, start: Start) -> None:
+    client = start(config_for(emulator, retry=RETRY)).client
+    emulator.inject("error", code="APIGW.0308", retry_after="3600")
+    failure = client.failure(client.commit, 7)
+    assert (failure.reason, failure.retry_after) == ("UPSTREAM_THROTTLED", 3600)
+    assert emulator.request_count() == 1
+
+
 def test_a_blacklisted_address_keeps_quiet(emulator: Emulator, start: Start) -> None:
     client = start(config_for(emulator)).client
     client.commit(1)
@@ -59,7 +109,7 @@ def test_a_blacklisted_address_keeps_quiet(emulator: Emulator, start: Start) -> 
 def test_failures_in_a_row_give_dis_a_rest_and_nothing_that_was_refused_is_stored(
     emulator: Emulator, start: Start
 ) -> None:
-    breaker = BreakerConfig(failures=3, open_seconds=1.0)
+    breaker = BreakerConfig(failures=2, open_seconds=1.0)
     client = start(config_for(emulator, breaker=breaker)).client
     emulator.inject("error", code="DIS.5000", times=3)
     assert client.failure(client.commit, 1).reason == "COMMIT_OUTCOME_UNKNOWN"

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.dis.breaker import WINDOW, Breaker, BreakerSettings, State
+from gateway.dis.breaker import ALL, WINDOW, Breaker, BreakerSettings, Kind, State
 from gateway.errors import CircuitOpen, CommitOutcomeUnknown, GatewayError, Status, UpstreamError, UpstreamUnavailable
 from tests.support import wait_until
 
+READ, WRITE = Kind.READ, Kind.WRITE
 DOWN = UpstreamUnavailable("down")
 REJECTED = UpstreamError("no", status=Status.FAILED_PRECONDITION, reason="UPSTREAM_CREDENTIALS_REJECTED")
 BLACKLISTED = UpstreamError("no", status=Status.UNAVAILABLE, reason="UPSTREAM_BLACKLISTED")
@@ -22,13 +23,13 @@ class Rig:
         self.now = 100.0
         self.breaker = Breaker(BreakerSettings(), lambda: self.now, patience)
 
-    def call(self, error: GatewayError | None = None) -> bool:
+    def call(self, error: GatewayError | None = None, kind: Kind = WRITE) -> bool:
         """Whether a call that ends like this is let through."""
         try:
-            self.breaker.enter()
+            self.breaker.enter(kind)
         except CircuitOpen:
             return False
-        self.breaker.leave(error)
+        self.breaker.leave(kind, error)
         return True
 
 
@@ -41,14 +42,15 @@ def rig() -> Rig:
 
 def test_a_row_of_failures_opens_it_and_one_probe_closes_it(rig: Rig) -> None:
     assert [rig.call(DOWN) for _ in range(12)] == [True] * 10 + [False] * 2
-    assert (rig.breaker.state, rig.breaker.cause) == (State.OPEN, "UPSTREAM_UNAVAILABLE")
+    assert rig.breaker.states() == {ALL: State.CLOSED, "read": State.CLOSED, "write": State.OPEN}
+    assert rig.call(kind=READ)  # reads go on
     rig.now += 5
-    rig.breaker.enter()  # the probe is under way
-    assert rig.breaker.state is State.PROBING
+    rig.breaker.enter(WRITE)  # the probe is under way
+    assert rig.breaker.states()[WRITE] is State.PROBING
     assert not rig.call()
-    rig.breaker.leave(None)
+    rig.breaker.leave(WRITE, None)
     assert rig.call()
-    assert rig.breaker.cause == ""
+    assert rig.breaker.states()[WRITE] is State.CLOSED
 
 
 def test_a_probe_that_fails_opens_it_again(rig: Rig) -> None:
@@ -69,7 +71,7 @@ def test_an_answer_of_dis_ends_a_row_of_failures_even_if_it_is_an_error(rig: Rig
 def test_a_share_of_failures_opens_it_too(rig: Rig) -> None:
     results = [rig.call(DOWN if number % 2 else None) for number in range(WINDOW + 1)]
     assert results[: WINDOW - 1] == [True] * (WINDOW - 1)
-    assert rig.breaker.state is State.OPEN
+    assert rig.breaker.states()[WRITE] is State.OPEN
 
 
 @pytest.mark.parametrize(("error", "seconds"), [(REJECTED, 60), (BLACKLISTED, 300)])
@@ -77,8 +79,10 @@ def test_what_dis_counts_against_an_address_opens_it_at_once_and_for_long(
     rig: Rig, error: GatewayError, seconds: int
 ) -> None:
     assert rig.call(error)
+    assert rig.breaker.shut_out == error.reason
     rig.now += seconds - 0.1
     assert not rig.call()
+    assert not rig.call(kind=READ)
     rig.now += 0.1
     assert rig.call(error)
     assert not rig.call()
@@ -93,20 +97,31 @@ def test_while_credentials_are_wrong_at_most_three_calls_a_minute_are_sent(rig: 
 
 
 def test_a_call_that_was_under_way_when_it_opened_neither_closes_nor_shortens_it(rig: Rig) -> None:
-    rig.breaker.enter()
-    rig.breaker.enter()
+    rig.breaker.enter(WRITE)
+    rig.breaker.enter(WRITE)
     rig.call(BLACKLISTED)
-    rig.breaker.leave(None)
-    rig.breaker.leave(REJECTED)
+    rig.breaker.leave(WRITE, None)
+    rig.breaker.leave(WRITE, REJECTED)
     rig.now += 299
     assert not rig.call()
+
+
+def test_a_probe_that_finds_nobody_leaves_all_calls_shut_out_for_as_long_again(rig: Rig) -> None:
+    rig.call(REJECTED)
+    rig.now += 60
+    assert rig.call(DOWN)
+    rig.now += 59
+    assert not rig.call()
+    rig.now += 1
+    assert rig.call()
+    assert rig.breaker.shut_out == ""
 
 
 def test_the_refusal_says_why_and_when(rig: Rig) -> None:
     rig.call(BLACKLISTED)
     rig.now += 100
     with pytest.raises(CircuitOpen) as caught:
-        rig.breaker.enter()
+        rig.breaker.enter(WRITE)
     assert caught.value.retry_after == 200
     assert caught.value.metadata == {"cause": "UPSTREAM_BLACKLISTED"}
 
@@ -117,12 +132,12 @@ def test_until_a_call_was_answered_one_is_sent_at_a_time(error: GatewayError | N
 
     def call() -> bool:
         try:
-            rig.breaker.enter()
+            rig.breaker.enter(WRITE)
         except CircuitOpen:
             return False
         calls.append(1)
         assert let_go.wait(30)
-        rig.breaker.leave(error)
+        rig.breaker.leave(WRITE, error)
         return True
 
     with ThreadPoolExecutor(20) as pool:
@@ -135,6 +150,6 @@ def test_until_a_call_was_answered_one_is_sent_at_a_time(error: GatewayError | N
 
 def test_a_first_call_that_takes_long_does_not_hold_up_the_others() -> None:
     rig = Rig(patience=0.01)
-    rig.breaker.enter()
+    rig.breaker.enter(WRITE)
     assert rig.call()
-    assert rig.breaker.state is State.CLOSED
+    assert rig.call()

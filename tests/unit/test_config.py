@@ -64,6 +64,7 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
             "server.listen": "127.0.0.1:1",
             "server.admin_listen": "127.0.0.1:2",
             "limits.app_name_max": "60",
+            "upstream.max_calls_per_second": "5.5",
             "breaker.rejected_seconds": "60.5",
             "breaker.blacklisted_seconds": "300.5",
         }.get(key.dotted, value)

@@ -14,6 +14,7 @@ import pytest
 from gateway.checkpoints.core import CoreSettings, RegressPolicy
 from gateway.checkpoints.service import Caller, CheckpointService, ReadWish
 from gateway.checkpoints.work import CommitResult, Event, ReadResult, Result, Source
+from gateway.deadline import Until, forever
 from gateway.errors import (
     CheckpointRegression,
     CommitOutcomeUnknown,
@@ -49,25 +50,25 @@ class FakeStore:
     calls: list[str] = field(default_factory=list)
     hooks: dict[str, Callable[[], None]] = field(default_factory=dict)
 
-    def read(self, key: CheckpointKey) -> Checkpoint | None:
+    def read(self, key: CheckpointKey, until: Until = forever) -> Checkpoint | None:
         value = self.values.get(key)
         self.calls.append("read")
         self._hook("read")
         return value
 
-    def commit(self, commit: Commit) -> None:
+    def commit(self, commit: Commit, until: Until = forever) -> None:
         self.calls.append(f"commit {commit.checkpoint.sequence_number}")
         self._hook("commit")
         self.values[commit.key] = commit.checkpoint
         self._hook("committed")
 
-    def delete(self, key: CheckpointKey) -> None:
+    def delete(self, key: CheckpointKey, until: Until = forever) -> None:
         self.calls.append("delete")
         self._hook("delete")
         self.values.pop(key, None)
         self._hook("deleted")
 
-    def partitions(self, stream: str, app: str, after: str, limit: int) -> PartitionPage:
+    def partitions(self, stream: str, app: str, after: str, limit: int, until: Until = forever) -> PartitionPage:
         states = [
             PartitionState(key, value.sequence_number, 0, 100, "ACTIVE")
             for key, value in sorted(self.values.items(), key=str)

@@ -1,0 +1,104 @@
+"""How many calls a second go to DIS: what the callers want, until DIS throttles; then less, and slowly more again.
+
+Additive increase, multiplicative decrease, as TCP does it: the gateways of a project that share one limit end up with
+fair shares of it, and a throttled upstream is not hit by waves of retries.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from gateway.errors import Status, UpstreamError
+
+SLOWER = 0.8
+"""What is left of the rate after DIS has throttled."""
+FASTER = 0.03
+"""Share of the rate after a cut that comes back each second, and"""
+FASTER_AT_LEAST = 1.0
+"""so many calls a second each second."""
+SLOWEST = 5.0
+"""Calls a second, however often DIS throttles."""
+HELD = 1.0
+"""Seconds after a cut in which there is no other: the calls that were under way say nothing new."""
+FORGOTTEN = 120.0
+"""Seconds without throttling after which the rate is free again."""
+_BURST = 0.25
+"""Seconds' worth of calls that may go at once."""
+
+log = structlog.get_logger("gateway.dis")
+
+
+class Pace:
+    """Thread-safe. ``clock`` gives seconds; ``most`` is in calls a second."""
+
+    def __init__(self, clock: Callable[[], float], most: float = math.inf) -> None:
+        self._clock = clock
+        self._most = most
+        self._lock = threading.Lock()
+        self._cut_to = math.inf
+        self._cut_at = -math.inf
+        self._next = -math.inf
+        self._second = -math.inf
+        self._sent = 0
+        self._rate = 0.0
+
+    @property
+    def limit(self) -> float:
+        """Calls a second that are sent at most now; infinite where nothing limits them."""
+        with self._lock:
+            return self._limit(self._clock())
+
+    def reserve(self, until: float) -> float:
+        """Take the next place in the row; gives the seconds until it comes.
+
+        Raises :class:`UpstreamError` where it comes only after ``until``: the place stays free then.
+        """
+        with self._lock:
+            now = self._clock()
+            limit = self._limit(now)
+            wait = 0.0
+            if limit < math.inf:
+                wait = max(0.0, self._next - now)
+                if now + wait > until:
+                    raise _too_long(wait)
+                self._next = max(self._next, now - _BURST) + 1.0 / limit
+            self._measure(now + wait)
+            return wait
+
+    def throttled(self) -> None:
+        """DIS has said that it is asked too often."""
+        with self._lock:
+            now = self._clock()
+            if now - self._cut_at < HELD:
+                return
+            limit = self._limit(now)
+            self._cut_to = max(SLOWEST, SLOWER * min(limit, max(self._rate, float(self._sent))))
+            self._cut_at = now
+            log.warning("slower_towards_dis", calls_a_second=round(self._cut_to, 1))
+
+    def _limit(self, now: float) -> float:
+        since = now - self._cut_at
+        if since >= FORGOTTEN:
+            return self._most
+        return min(self._most, self._cut_to + max(FASTER_AT_LEAST, FASTER * self._cut_to) * since)
+
+    def _measure(self, now: float) -> None:
+        """How many calls were sent in the last whole second."""
+        if now - self._second >= 1.0:
+            self._rate = self._sent / (now - self._second) if now - self._second < 2.0 else 0.0
+            self._second, self._sent = now, 0
+        self._sent += 1
+
+
+def _too_long(wait: float) -> UpstreamError:
+    return UpstreamError(
+        "DIS throttles, and the gateway holds calls back: this one's turn comes after its time; nothing was sent",
+        status=Status.RESOURCE_EXHAUSTED,
+        reason="UPSTREAM_THROTTLED",
+        retry_after=max(1.0, wait),
+        metadata={"held_back_by": "gateway"},
+    )

@@ -1,0 +1,265 @@
+"""What becomes of a call to DIS that fails: sent again or not, when, how often, and how fast."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.dis.breaker import Breaker, BreakerSettings
+from gateway.dis.client import DisClient, DisEndpoint
+from gateway.dis.credentials import KeyPair, StaticCredentials
+from gateway.dis.http import AnswerLost, HttpAnswer, HttpRequest, NotSent
+from gateway.dis.pace import FORGOTTEN, Pace
+from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signing import SigningScope
+from gateway.errors import CircuitOpen, CommitOutcomeUnknown, GatewayError, UpstreamError, UpstreamUnavailable
+from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
+
+KEY = CheckpointKey("stream", "app", "0")
+COMMIT = Commit(Checkpoint(KEY, SequenceNumber(7)))
+FOUND = HttpAnswer(200, {}, b'{"sequence_number":"7","metadata":""}')
+CREATED = HttpAnswer(201, {}, b"")
+Outcome = HttpAnswer | Exception
+
+
+def error(code: str, status: int = 400, **headers: str) -> HttpAnswer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return HttpAnswer(status, named, json.dumps({"errorCode": code, "message": "no"}).encode())
+
+
+THROTTLED = error("DIS.4303")
+BROKEN = error("DIS.5000", 500)
+REFUSED = NotSent("no connection to DIS (Connection refused)")
+CUT = AnswerLost("the connection to DIS broke")
+
+
+class Rig:
+    """A client before a DIS that follows a script, on a clock that only sleeping moves."""
+
+    def __init__(self, *script: Outcome, **settings: float) -> None:
+        self.now = 1000.0
+        self.script = list(script)
+        self.requests: list[HttpRequest] = []
+        self.slept: list[float] = []
+        self.pace = Pace(lambda: self.now)
+        never = BreakerSettings(failures=1_000_000, failure_share=2.0)
+        self.breaker = Breaker(never, lambda: self.now)
+        self.resilience = Resilience(
+            self.breaker,
+            self.pace,
+            RetrySettings(**settings),  # type: ignore[arg-type]
+            lambda: self.now,
+            uniform=lambda low, high: high,
+        )
+        self.client = DisClient(
+            DisEndpoint("https://dis.example.com", "0" * 32, SigningScope("eu-de", "dis")),
+            StaticCredentials(KeyPair("access", "secret")),
+            self,
+            lambda: datetime.fromtimestamp(self.now, UTC),
+            self.resilience,
+            self.sleep,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def send(self, request: HttpRequest, deadline: float) -> HttpAnswer:
+        self.requests.append(request)
+        outcome = self.script.pop(0) if self.script else CREATED if request.method == "POST" else FOUND
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def read(self, seconds: float = math.inf) -> object:
+        return self.client.read(KEY, lambda until=self.now + seconds: until)
+
+    def commit(self, seconds: float = math.inf) -> None:
+        self.client.commit(COMMIT, lambda until=self.now + seconds: until)
+
+
+@pytest.mark.parametrize("outcome", [THROTTLED, BROKEN, REFUSED, CUT, error("", 503), error("APIGW.0308", 429)])
+def test_a_read_that_failed_for_the_moment_is_sent_again(outcome: Outcome) -> None:
+    rig = Rig(outcome, outcome)
+    assert rig.read() is not None
+    assert len(rig.requests) == 3
+    assert rig.slept == [0.1, 0.2]
+
+
+@pytest.mark.parametrize("outcome", [THROTTLED, REFUSED, error("APIGW.0308", 429)])
+def test_a_write_is_sent_again_where_dis_has_certainly_not_applied_it(outcome: Outcome) -> None:
+    rig = Rig(outcome)
+    rig.commit()
+    assert len(rig.requests) == 2
+
+
+@pytest.mark.parametrize("outcome", [BROKEN, CUT, error("APIGW.0201", 504)])
+def test_a_write_whose_fate_is_unknown_is_never_sent_again(outcome: Outcome) -> None:
+    rig = Rig(outcome)
+    with pytest.raises(CommitOutcomeUnknown):
+        rig.commit()
+    assert len(rig.requests) == 1
+
+
+@pytest.mark.parametrize("code", ["DIS.4301", "DIS.4702", "DIS.4308", "DIS.4200", "DIS.4116"])
+def test_what_will_not_pass_is_not_sent_again(code: str) -> None:
+    for call in (Rig.read, Rig.commit):
+        rig = Rig(error(code))
+        with pytest.raises(UpstreamError):
+            call(rig)
+        assert len(rig.requests) == 1
+
+
+def test_attempts_are_bounded_and_the_last_failure_is_told() -> None:
+    rig = Rig(*[THROTTLED] * 3, BROKEN, attempts=4)
+    with pytest.raises(UpstreamError) as caught:
+        rig.read()
+    assert caught.value.metadata["dis_error_code"] == "DIS.5000"
+    assert len(rig.requests) == 4
+
+
+def test_the_wait_doubles_up_to_its_bound() -> None:
+    rig = Rig(*[CUT] * 6, attempts=7, max_seconds=0.5)
+    rig.read()
+    assert rig.slept == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
+
+
+def test_what_dis_asks_for_is_waited_for() -> None:
+    rig = Rig(error("APIGW.0308", 429, Retry_After="3"))
+    rig.commit()
+    assert rig.slept == [3.1]
+
+
+@pytest.mark.parametrize("seconds", [0.09, 0.1])
+def test_no_attempt_begins_after_the_deadline_of_those_who_wait(seconds: float) -> None:
+    rig = Rig(THROTTLED)
+    with pytest.raises(UpstreamError):
+        rig.commit(seconds)
+    assert (len(rig.requests), rig.slept) == (1, [])
+
+
+def test_each_attempt_is_signed_anew() -> None:
+    rig = Rig(THROTTLED, base_seconds=2.0)
+    rig.commit()
+    first, second = rig.requests
+    assert first.body == second.body
+    assert first.headers["X-Sdk-Date"] != second.headers["X-Sdk-Date"]
+    assert first.headers["Authorization"] != second.headers["Authorization"]
+
+
+def test_retries_are_a_share_of_calls() -> None:
+    rig = Rig(budget_share=0.1)
+    rig.script = [FOUND]
+    rig.read()
+    rig.script = [error("DIS.4301"), *[CUT] * 100_000]
+    with pytest.raises(UpstreamError):
+        rig.read()
+    before = len(rig.requests)
+    failed = 0
+    for _ in range(1000):
+        with pytest.raises(UpstreamUnavailable):
+            rig.read()
+        failed += 1
+    retries = len(rig.requests) - before - failed
+    assert 90 <= retries <= 110
+
+
+def test_without_a_share_nothing_is_sent_again() -> None:
+    rig = Rig(THROTTLED, budget_share=0.0)
+    with pytest.raises(UpstreamError):
+        rig.commit()
+    assert len(rig.requests) == 1
+
+
+def test_an_open_breaker_is_not_waited_for() -> None:
+    rig = Rig(error("DIS.4309"))
+    with pytest.raises(GatewayError):
+        rig.read()
+    with pytest.raises(CircuitOpen):
+        rig.read()
+    assert (len(rig.requests), rig.slept) == (1, [])
+
+
+class Paced:
+    def __init__(self, most: float = math.inf) -> None:
+        self.now = 500.0
+        self.pace = Pace(lambda: self.now, most)
+
+    def run(self, seconds: float, wanted: float, allowed: float = math.inf) -> tuple[int, int]:
+        """Callers that want so many calls a second, and a DIS that allows so many: how many it answered and refused."""
+        answered = refused = 0
+        second, in_second = math.floor(self.now), 0
+        end = self.now + seconds
+        while self.now < end:
+            step = 1.0 / wanted
+            wait = self.pace.reserve(math.inf)
+            self.now += max(wait, step)
+            if math.floor(self.now) != second:
+                second, in_second = math.floor(self.now), 0
+            in_second += 1
+            if in_second > allowed:
+                refused += 1
+                self.pace.throttled()
+            else:
+                answered += 1
+        return answered, refused
+
+
+def test_nothing_is_held_back_where_nothing_is_throttled() -> None:
+    rig = Paced()
+    assert all(rig.pace.reserve(rig.now) == 0.0 for _ in range(10_000))
+    assert rig.pace.limit == math.inf
+
+
+def test_a_configured_rate_is_kept() -> None:
+    rig = Paced(most=50)
+    answered, _ = rig.run(20, wanted=1000)
+    assert 980 <= answered <= 1020
+
+
+def test_a_throttled_upstream_settles_instead_of_being_hit_again_and_again() -> None:
+    rig = Paced()
+    rig.run(20, wanted=400, allowed=100)
+    answered, refused = rig.run(60, wanted=400, allowed=100)
+    assert answered >= 0.8 * 60 * 100
+    assert refused <= 0.05 * answered
+
+
+def test_calls_that_were_under_way_when_it_throttled_are_one_throttling() -> None:
+    rig = Paced()
+    rig.run(3, wanted=100)
+    for _ in range(50):
+        rig.pace.throttled()
+    assert 70 <= rig.pace.limit <= 100
+
+
+def test_the_rate_comes_back_and_is_free_again() -> None:
+    rig = Paced()
+    rig.run(3, wanted=100)
+    rig.pace.throttled()
+    low = rig.pace.limit
+    rig.now += 10
+    assert rig.pace.limit > 1.2 * low
+    rig.now += FORGOTTEN
+    assert rig.pace.limit == math.inf
+
+
+def test_a_turn_that_comes_too_late_is_refused_and_stays_free() -> None:
+    rig = Paced(most=1)
+    assert rig.pace.reserve(rig.now) == 0.0
+    for _ in range(3):
+        with pytest.raises(UpstreamError, match="nothing was sent") as caught:
+            rig.pace.reserve(rig.now + 0.5)
+    assert (caught.value.reason, caught.value.retry_after) == ("UPSTREAM_THROTTLED", 1.0)
+    assert rig.pace.reserve(rig.now + 1.0) == pytest.approx(0.75)
+
+
+def test_a_client_that_is_throttled_slows_all_its_calls() -> None:
+    rig = Rig(*[CREATED] * 5, THROTTLED)
+    for _ in range(20):
+        rig.commit()
+    assert rig.pace.limit < 20
+    assert sum(rig.slept) > 1.0
