@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TextIO, cast
@@ -13,6 +15,7 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.emulator import Emulator
 from gateway.telemetry import logs
+from tests.rawserver import Handler, RawServer
 from tests.support import ACCESS_KEY, APP, PROJECT, REGION, SECRET_KEY, STREAM, Client, Running, config_for
 
 
@@ -59,6 +62,18 @@ def start() -> Iterator[Callable[[Config], Running]]:
             return Running(gateway, client)
 
         yield begin
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RawServer]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(handler: Handler, context: ssl.SSLContext | None = None) -> RawServer:
+            server = RawServer(handler, context)
+            stack.callback(server.stop)
+            return server
+
+        yield start
 
 
 @pytest.fixture

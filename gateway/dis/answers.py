@@ -8,6 +8,7 @@ from gateway.dis.error_table import ERRORS_BY_CODE, NOT_COMMITTED_YET, ErrorRow,
 from gateway.dis.http import HttpAnswer
 from gateway.errors import InvalidField, InvalidUpstreamAnswer, Status, UpstreamError
 from gateway.model import Checkpoint, CheckpointKey, PartitionPage, PartitionState, SequenceNumber
+from gateway.reasons import hint
 
 NO_CHECKPOINT = "-1"
 DEFAULT_RETRY_AFTER = 1.0
@@ -16,14 +17,6 @@ LONGEST_RETRY_AFTER = 3600.0
 _LONGEST_MESSAGE = 300
 
 _CLOCK_SKEW_ROW = ERRORS_BY_CODE["DIS.4105"]
-_HINTS = {
-    "UPSTREAM_CREDENTIALS_REJECTED": "check the gateway's access key, secret key or token, region and signing dialect",
-    "UPSTREAM_CLOCK_SKEW": "the clock of the gateway's host differs from that of DIS by more than 15 minutes",
-    "UPSTREAM_PERMISSION_DENIED": "the gateway's user lacks the permission for this in DIS",
-    "UPSTREAM_PROJECT_INVALID": "check the gateway's upstream.project_id",
-    "UPSTREAM_ENDPOINT_INVALID": "check the gateway's upstream.endpoint: what answered there is not the DIS API",
-    "UPSTREAM_BLACKLISTED": "DIS has blocked this address after too many failures; every further call prolongs it",
-}
 
 
 class _CheckpointBody(msgspec.Struct):
@@ -112,9 +105,7 @@ def _invalid(answer: HttpAnswer, problem: str) -> InvalidUpstreamAnswer:
     metadata = {"http_status": str(answer.status)}
     if request_id := answer.headers.get("X-Request-Id"):
         metadata["dis_request_id"] = _one_line(request_id)
-    return InvalidUpstreamAnswer(
-        f"the answer of DIS {problem}; {_HINTS['UPSTREAM_ENDPOINT_INVALID']}", metadata=metadata
-    )
+    return InvalidUpstreamAnswer(f"the answer of DIS {problem}; {hint('UPSTREAM_ENDPOINT_INVALID')}", metadata=metadata)
 
 
 def says_not_committed_yet(answer: HttpAnswer) -> bool:
@@ -145,8 +136,8 @@ def error_from(answer: HttpAnswer, hidden: tuple[str, ...] = ()) -> UpstreamErro
     message = f"DIS answered {_one_line(code) or f'HTTP {answer.status}'}"
     if text:
         message += f": {_one_line(text).rstrip('. ')}"
-    if hint := _HINTS.get(row.reason):
-        message += f"; {hint}"
+    if to_do := hint(row.reason):
+        message += f"; {to_do}"
     asked = _asked_to_wait(answer)
     return UpstreamError(
         message,

@@ -129,8 +129,6 @@ def _explained(error: Exception) -> TransportError:
         return NotSent(f"no connection to DIS ({_os_reason(error)})")
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return NotSent("no connection to DIS in time")
-    if isinstance(error, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return NotSent("the certificate of the DIS endpoint is not trusted; set upstream.ca_file to its CA")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return NotSent("the URL of the DIS endpoint cannot be used")
     if isinstance(error, requests.exceptions.InvalidProxyURL):

@@ -7,6 +7,7 @@ call for ever, and it takes most of the time of a call. Here the whole answer ha
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Mapping
 
@@ -67,6 +68,17 @@ class _OneAnswer(HTTPConnection):
     """Sends ready requests, and reads their answers whole. ``timeout`` is for all of an answer, in seconds."""
 
     max_answer = 1024 * 1024
+
+    def connect(self) -> None:
+        """Connect. Raises :class:`NotSent` where TLS does not come about, and what urllib3 raises."""
+        try:
+            super().connect()
+        except ssl.SSLError as error:
+            if error.reason == "CERTIFICATE_VERIFY_FAILED":
+                raise NotSent(
+                    "the certificate of the DIS endpoint is not trusted; set upstream.ca_file to its CA"
+                ) from error
+            raise NotSent(f"no TLS connection to DIS ({error.reason or type(error).__name__})") from error
 
     def request(  # type: ignore[override]
         self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: object

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from gateway.dis import answers
 from gateway.dis.error_table import ERROR_ROWS, NOT_COMMITTED_YET, ErrorRow, Retry
 from gateway.dis.http import HttpAnswer
-from gateway.errors import InvalidUpstreamAnswer, Status
+from gateway.errors import GatewayError, InvalidUpstreamAnswer, Status
 from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
+from gateway.reasons import ADVICE
 
 KEY = CheckpointKey("stream", "app", "0")
 
@@ -159,3 +161,18 @@ def test_any_failed_answer_makes_an_error_with_a_reason(status: int, data: bytes
     error = answers.error_from(answer(status, data))
     assert error.reason
     assert error.status is not Status.OK
+
+
+def test_every_reason_has_its_advice_and_its_place_in_the_docs() -> None:
+    def below(kind: type[GatewayError]) -> set[type[GatewayError]]:
+        return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+
+    reasons = {row.reason for row in ERROR_ROWS if row.reason} | {kind.reason for kind in below(GatewayError)}
+    assert reasons <= set(ADVICE)
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert all(f"\n### {reason}\n" in page for reason in reasons)
+
+
+def test_a_message_that_the_operator_must_act_on_says_what_to_do_and_where_it_is_explained() -> None:
+    rejected = answers.error_from(HttpAnswer(441, {}, b'{"errorCode":"DIS.4100","message":"Authorization error."}'))
+    assert "region and signing dialect; see docs/errors.md#upstream_credentials_rejected" in rejected.message
