@@ -69,6 +69,10 @@ proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Generate the committed stubs anew
 proto-check: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Fail if the committed stubs are not what the proto says
 	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/generate --check
 
+.PHONY: fuzz
+fuzz: $(BIN)/.ready ## 100,000 random and mutated answers of DIS
+	FUZZ_CASES=25000 $(BIN)/python -m pytest -q tests/fuzz
+
 .PHONY: mutants
 mutants: $(BIN)/.ready ## Small sabotages of the code, each of which the tests must notice
 	$(BIN)/python scripts/mutants
