@@ -21,10 +21,12 @@ from gateway.checkpoints.service import CheckpointService
 from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
 from gateway.dis.breaker import Breaker, BreakerSettings, State
 from gateway.dis.client import DisClient, DisEndpoint
-from gateway.dis.credentials import AuthToken, CredentialsProvider, DirectoryCredentials, KeyPair, StaticCredentials
+from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
 from gateway.dis.pace import Pace
+from gateway.dis.renewal import RenewedCredentials
 from gateway.dis.resilience import Resilience, RetrySettings
 from gateway.dis.signing import SigningScope
+from gateway.dis.sources import MetadataSource, TokenSource
 from gateway.dis.transport import RequestsTransport, TransportSettings
 from gateway.errors import ListenError
 from gateway.rpc.listeners import Bound
@@ -49,13 +51,13 @@ class Gateway:
     """A whole gateway in this process: ``start``, then ``stop``. Use it as a context manager in tests."""
 
     def __init__(self, config: Config) -> None:
-        self._transport = RequestsTransport(_transport_settings(config.upstream))
+        self._transports = [RequestsTransport(_transport_settings(config.upstream))]
         self._resilience = _resilience(config)
         client = DisClient(
             _endpoint(config.upstream),
-            _credentials(config.credentials),
-            self._transport,
-            lambda: datetime.now(UTC),
+            _credentials(config.credentials, config.upstream, self._transports),
+            self._transports[0],
+            _utc,
             self._resilience,
         )
         self.metrics = Metrics(version(DISTRIBUTION))
@@ -128,7 +130,8 @@ class Gateway:
         if self._admin:
             self._admin.stop()
         self.service.close()
-        self._transport.close()
+        for transport in self._transports:
+            transport.close()
 
     def __enter__(self) -> Gateway:
         self.start()
@@ -216,12 +219,33 @@ def _endpoint(upstream: UpstreamConfig) -> DisEndpoint:
     )
 
 
-def _credentials(config: CredentialsConfig) -> CredentialsProvider:
-    if config.directory:
-        return DirectoryCredentials(Path(config.directory), time.monotonic)
-    if config.token:
-        return StaticCredentials(AuthToken(config.token))
-    return StaticCredentials(KeyPair(config.access_key, config.secret_key, config.security_token))
+def _credentials(
+    credentials: CredentialsConfig, upstream: UpstreamConfig, opened: list[RequestsTransport]
+) -> CredentialsProvider:
+    """Where credentials come from. What it opens for that it adds to ``opened``."""
+    if path := credentials.directory or credentials.file:
+        return WatchedCredentials(Path(path), time.monotonic)
+    if credentials.metadata:
+        opened.append(RequestsTransport(TransportSettings(connect_timeout=2.0, read_timeout=5.0, pool_size=1)))
+        return RenewedCredentials(MetadataSource(opened[-1], credentials.metadata_endpoint), _utc)
+    if credentials.iam_endpoint:
+        opened.append(RequestsTransport(_transport_settings(upstream)))
+        source = TokenSource(
+            opened[-1],
+            credentials.iam_endpoint,
+            domain=credentials.iam_domain,
+            user=credentials.iam_user,
+            password=credentials.iam_password,
+            project_id=upstream.project_id,
+        )
+        return RenewedCredentials(source, _utc)
+    if credentials.token:
+        return StaticCredentials(AuthToken(credentials.token))
+    return StaticCredentials(KeyPair(credentials.access_key, credentials.secret_key, credentials.security_token))
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
 
 
 def _transport_settings(upstream: UpstreamConfig) -> TransportSettings:

@@ -12,6 +12,7 @@ or HTTP: ``gateway.rpc.status`` maps the tree to gRPC in one place.
     ├── DeadlineTooShort            the caller's time ended before anything was sent
     ├── ReadTimedOut                DIS did not answer a read within the caller's time
     ├── UpstreamError               DIS, or what stands in front of it, answered with an error
+    ├── CredentialsUnavailable      there is nothing to sign with now; nothing was sent
     ├── CircuitOpen                 DIS is not asked for now, as calls would fail
     ├── UpstreamUnavailable         DIS could not be asked, or not in time; nothing was changed
     ├── InvalidUpstreamAnswer       DIS answered something that cannot be understood; nothing was changed
@@ -163,6 +164,13 @@ class CircuitOpen(GatewayError):
 
     status = Status.UNAVAILABLE
     reason = "UPSTREAM_CIRCUIT_OPEN"
+
+
+class CredentialsUnavailable(GatewayError):
+    """The source of the gateway's credentials gives none, and there are no others: nothing was sent."""
+
+    status = Status.UNAVAILABLE
+    reason = "CREDENTIALS_UNAVAILABLE"
 
 
 class InvalidUpstreamAnswer(GatewayError):

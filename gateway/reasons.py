@@ -86,6 +86,10 @@ ADVICE: dict[str, Advice] = {
         "Check access key, secret key or token, region, service name and signing dialect. The gateway asks once a "
         "minute while it lasts, as DIS blacklists addresses that fail often.",
         "check the gateway's access key, secret key or token, region and signing dialect"),
+    "CREDENTIALS_UNAVAILABLE": Advice(
+        "The metadata service or the identity service gives the gateway no credentials. Nothing was sent.",
+        "Its message says what it answered: check the server's agency, or `credentials.iam_*`.",
+        "check where the gateway's credentials come from"),
     "UPSTREAM_CLOCK_SKEW": Advice(
         "The clocks of the gateway and of DIS differ by more than 15 minutes, and correcting it did not help.",
         "Set the clock of the gateway's host.",

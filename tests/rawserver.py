@@ -21,6 +21,7 @@ class RawServer:
         self.port: int = self._listener.getsockname()[1]
         self.requests: list[bytes] = []
         self.connections = 0
+        self._current: socket.socket | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -31,6 +32,7 @@ class RawServer:
             except OSError:
                 return
             self.connections += 1
+            self._current = connection
             with contextlib.suppress(OSError), connection:
                 if self._context:
                     with self._context.wrap_socket(connection, server_side=True) as secured:
@@ -45,6 +47,9 @@ class RawServer:
 
     def stop(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        if self._current is not None:
+            with contextlib.suppress(OSError):
+                self._current.shutdown(socket.SHUT_RDWR)  # whoever keeps it open does not hold up the end
         self._listener.close()
         self._thread.join(30)
 

@@ -39,13 +39,13 @@ def require_serving(config: Config) -> None:
     if not config.upstream.project_id:
         raise ConfigurationError("upstream.project_id", "is missing: set DISGW_UPSTREAM__PROJECT_ID")
     credentials = config.credentials
-    if not (credentials.access_key or credentials.token or credentials.directory):
+    if not _sources(credentials):
         raise ConfigurationError(
             "credentials.access_key",
-            "is missing: set DISGW_CREDENTIALS__ACCESS_KEY and DISGW_CREDENTIALS__SECRET_KEY, or "
-            "DISGW_CREDENTIALS__TOKEN, or DISGW_CREDENTIALS__DIRECTORY",
+            "is missing: set DISGW_CREDENTIALS__ACCESS_KEY and DISGW_CREDENTIALS__SECRET_KEY, or one of "
+            "DISGW_CREDENTIALS__TOKEN, __DIRECTORY, __FILE, __METADATA, __IAM_ENDPOINT",
         )
-    signs = not credentials.token
+    signs = not (credentials.token or credentials.iam_endpoint)
     if signs and config.upstream.signing is not SigningDialect.ACCESS and not config.upstream.region:
         raise ConfigurationError(
             "upstream.region",
@@ -132,11 +132,40 @@ def _check_credentials(credentials: CredentialsConfig) -> None:
         raise ConfigurationError(
             "credentials.access_key", "is missing: a security token goes with the key pair that it was given for"
         )
-    sources = [name for name in ("access_key", "token", "directory") if getattr(credentials, name)]
+    sources = _sources(credentials)
     if len(sources) > 1:
         raise ConfigurationError(
             f"credentials.{sources[1]}", f"cannot be used together with credentials.{sources[0]}: keep one of them"
         )
+    _check_plain_or_tls("credentials.metadata_endpoint", credentials.metadata_endpoint)
+    _check_iam(credentials)
+
+
+def _sources(credentials: CredentialsConfig) -> list[str]:
+    names = ("access_key", "token", "directory", "file", "metadata", "iam_endpoint")
+    return [name for name in names if getattr(credentials, name)]
+
+
+def _check_iam(credentials: CredentialsConfig) -> None:
+    names = ("iam_domain", "iam_user", "iam_password")
+    if not credentials.iam_endpoint:
+        for name in names:
+            if getattr(credentials, name):
+                raise ConfigurationError("credentials.iam_endpoint", f"is missing: credentials.{name} goes with it")
+        return
+    parts = _check_plain_or_tls("credentials.iam_endpoint", credentials.iam_endpoint)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ConfigurationError("credentials.iam_endpoint", "must begin with https://, as a password goes there")
+    for name in names:
+        if not getattr(credentials, name):
+            raise ConfigurationError(f"credentials.{name}", "is missing: a token is got by domain, user and password")
+
+
+def _check_plain_or_tls(key: str, url: str) -> SplitResult:
+    parts = _split_url(key, url, "https://iam.example.com")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigurationError(key, "must have a host and port alone: the gateway adds the path")
+    return parts
 
 
 def _check_server(server: ServerConfig) -> None:

@@ -18,6 +18,8 @@ from gateway.dis.signing import SigningDialect
 from gateway.model import APP_NAME_MAX, APP_NAME_MAX_EVER
 
 HIDDEN = "(hidden)"
+SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "iam_password"})
+"""Keys of ``[credentials]`` whose values are never shown."""
 
 
 class LogLevel(StrEnum):
@@ -79,7 +81,11 @@ class UpstreamConfig(Section, frozen=True, kw_only=True):
 
 
 class CredentialsConfig(Section, frozen=True, kw_only=True):
-    """Who the gateway is towards DIS: a key pair, or a token, or a directory that holds one of them."""
+    """Who the gateway is towards DIS, from one source.
+
+    A key pair or a token; a directory or a file that holds one of them; the metadata service of the cloud server; or a
+    user of the identity service (IAM), whose token is renewed. What can change is taken over without a restart.
+    """
 
     access_key: Annotated[str, Meta(description="access key (AK)")] = ""
     secret_key: Annotated[str, Meta(description="secret key (SK)")] = ""
@@ -92,11 +98,22 @@ class CredentialsConfig(Section, frozen=True, kw_only=True):
             "`security_token`; or `token`"
         ),
     ] = ""
+    file: Annotated[str, Meta(description="JSON file with members of these names")] = ""
+    metadata: Annotated[
+        bool, Meta(description="take the temporary keys of the server's agency from its metadata service")
+    ] = False
+    metadata_endpoint: Annotated[str, Meta(description="URL of the metadata service")] = "http://169.254.169.254"
+    iam_endpoint: Annotated[
+        str, Meta(description="URL of the identity service, such as `https://iam.eu-de.otc.t-systems.com`")
+    ] = ""
+    iam_domain: Annotated[str, Meta(description="domain (account) of the user")] = ""
+    iam_user: Annotated[str, Meta(description="name of the user")] = ""
+    iam_password: Annotated[str, Meta(description="password of the user")] = ""
 
     def shown(self, name: str) -> Any:
-        """Only the directory may be seen."""
+        """What is no secret."""
         value = getattr(self, name)
-        return value if name == "directory" or not value else HIDDEN
+        return HIDDEN if name in SECRETS and value else value
 
 
 class BreakerConfig(Section, frozen=True, kw_only=True):
@@ -252,7 +269,7 @@ class Key(msgspec.Struct, frozen=True):
     @property
     def secret(self) -> bool:
         """Whether its value must never be shown as it is."""
-        return (self.section == "credentials" and self.name != "directory") or self.dotted == "upstream.proxy"
+        return (self.section == "credentials" and self.name in SECRETS) or self.dotted == "upstream.proxy"
 
 
 def keys() -> Iterator[Key]:

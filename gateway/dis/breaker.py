@@ -19,7 +19,7 @@ from enum import StrEnum
 
 import structlog
 
-from gateway.errors import CircuitOpen, GatewayError, OutcomeUnknown, UpstreamUnavailable
+from gateway.errors import CircuitOpen, CredentialsUnavailable, GatewayError, OutcomeUnknown, UpstreamUnavailable
 
 log = structlog.get_logger("gateway.dis")
 
@@ -191,19 +191,20 @@ class Breaker:
             now = self._clock()
             self._proving = max(0, self._proving - 1)
             self._attempts += 1
-            if _failed(error):
-                self._failed(kind, now)
+            if error is not None and _failed(error):
+                self._failed(kind, error, now)
             else:
                 self._proven = True
                 self._answered(kind, error, now)
             self._changed.notify_all()
 
-    def _failed(self, kind: Kind, now: float) -> None:
+    def _failed(self, kind: Kind, error: GatewayError, now: float) -> None:
         circuit = self._circuits[kind]
         if self._all.state is State.PROBING:
             self._all.open_again(now)
         if self._failures[kind].failed() or circuit.state is State.PROBING:
-            circuit.open(now, self._settings.open_seconds, UpstreamUnavailable.reason)
+            cause = error.reason if isinstance(error, CredentialsUnavailable) else UpstreamUnavailable.reason
+            circuit.open(now, self._settings.open_seconds, cause)
 
     def _answered(self, kind: Kind, error: GatewayError | None, now: float) -> None:
         self._failures[kind].answered()
@@ -224,6 +225,6 @@ class Breaker:
         return 0.0
 
 
-def _failed(error: GatewayError | None) -> bool:
+def _failed(error: GatewayError) -> bool:
     """Whether DIS could not be asked, or broke: what it refuses it has answered."""
-    return isinstance(error, OutcomeUnknown) or (error is not None and error.reason == UpstreamUnavailable.reason)
+    return isinstance(error, OutcomeUnknown | CredentialsUnavailable) or error.reason == UpstreamUnavailable.reason

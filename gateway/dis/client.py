@@ -281,7 +281,7 @@ class DisClient:
         row = answers.row_of(answer)
         if row.retry is not Retry.ONCE:
             return False
-        return self._learn_time(answer) or self._credentials.reload() != used
+        return self._learn_time(answer) or self._credentials.reload(used) != used
 
     def _learn_time(self, answer: HttpAnswer) -> bool:
         """Take over the time of DIS, where it differs by enough to have a signature rejected."""

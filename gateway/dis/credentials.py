@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from gateway.errors import ConfigurationError
@@ -66,8 +68,8 @@ class CredentialsProvider(Protocol):
         """The credentials of this moment."""
         ...
 
-    def reload(self) -> Credentials:
-        """Look at once whether there are newer ones, as DIS has rejected those; gives what is valid then."""
+    def reload(self, rejected: Credentials) -> Credentials:
+        """Look at once whether there are newer ones, as DIS has rejected these; gives what is valid then."""
         ...
 
 
@@ -81,28 +83,28 @@ class StaticCredentials:
         """Always the same."""
         return self.credentials
 
-    def reload(self) -> Credentials:
+    def reload(self, rejected: Credentials) -> Credentials:
         """There are no others."""
         return self.credentials
 
 
-class DirectoryCredentials:
-    """Credentials from a mounted secret, which the platform may replace at any time. Thread-safe.
+class WatchedCredentials:
+    """Credentials from files that the platform may replace at any time. Thread-safe.
 
     They are looked at again at most every ``CHECK_SECONDS``; where the new ones cannot be read, the old ones stay.
     Raises :class:`ConfigurationError` if there are none to begin with.
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
-        self._directory = directory
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen = _fingerprint(directory)
+        self._seen = _fingerprint(path)
         self._checked = clock()
-        self._credentials = read_directory(directory)
+        self._credentials = read_credentials(path)
 
     def snapshot(self) -> Credentials:
-        """What the directory has, as of a moment ago."""
+        """What the files have, as of a moment ago."""
         if self._clock() - self._checked >= CHECK_SECONDS and self._lock.acquire(blocking=False):
             try:
                 self._look()
@@ -110,24 +112,24 @@ class DirectoryCredentials:
                 self._lock.release()
         return self._credentials
 
-    def reload(self) -> Credentials:
-        """What the directory has now."""
+    def reload(self, rejected: Credentials) -> Credentials:
+        """What the files have now."""
         with self._lock:
             self._look()
         return self._credentials
 
     def _look(self) -> None:
         self._checked = self._clock()
-        seen = _fingerprint(self._directory)
+        seen = _fingerprint(self._path)
         if seen == self._seen:
             return
         try:
-            self._credentials = read_directory(self._directory)
+            self._credentials = read_credentials(self._path)
         except ConfigurationError as error:
             log.warning("credentials_not_reloaded", problem=error.problem)
             return
         self._seen = seen
-        log.info("credentials_reloaded", directory=str(self._directory))
+        log.info("credentials_reloaded", path=str(self._path))
 
 
 def secret_problem(text: str) -> str:
@@ -139,34 +141,75 @@ def secret_problem(text: str) -> str:
     return ""
 
 
-def _fingerprint(directory: Path) -> tuple[object, ...]:
+def _fingerprint(path: Path) -> tuple[object, ...]:
     """Changes when a file of the secret does."""
     marks: list[object] = []
-    for name in _FILES:
+    for file in (path, *(path / name for name in _FILES)):
         try:
-            about = (directory / name).stat()
+            about = file.stat()
         except OSError:
             marks.append(None)
         else:
-            marks.append((about.st_ino, about.st_mtime_ns, about.st_size))
+            # of the directory itself only which one it is: what else lies in it does not matter
+            marks.append((about.st_ino, about.st_mtime_ns, about.st_size) if stat.S_ISREG(about.st_mode) else None)
     return tuple(marks)
 
 
-def read_directory(directory: Path) -> Credentials:
-    """Credentials from a mounted secret: files ``access_key``, ``secret_key``, ``security_token``, or ``token``.
+def read_credentials(path: Path) -> Credentials:
+    """Credentials from a mounted secret, or from a JSON file.
 
-    Surrounding white space is dropped. Raises :class:`ConfigurationError` for a missing, unreadable or empty file.
+    A secret is a directory with files ``access_key``, ``secret_key``, ``security_token``, or ``token``. A JSON file has
+    members of these names; the document of the metadata service (``{"credential": {"access": ...}}``) is read as well.
+    Surrounding white space is dropped. Raises :class:`ConfigurationError` for what is missing, unreadable or empty.
+
     Kubernetes replaces all files of a secret at once, by a link: files of two versions are never put together.
     """
     for _ in range(_TRIES):
-        before = _fingerprint(directory)
-        credentials = _read_once(directory)
-        if _fingerprint(directory) == before:
+        before = _fingerprint(path)
+        credentials = _read_directory(path) if path.is_dir() else _read_file(path)
+        if _fingerprint(path) == before:
             return credentials
-    raise ConfigurationError("credentials.directory", f"{directory} changes while it is read")
+    raise ConfigurationError("credentials.directory", f"{path} changes while it is read")
 
 
-def _read_once(directory: Path) -> Credentials:
+class _Document(msgspec.Struct):
+    """A JSON file, in either of its shapes."""
+
+    access_key: str = ""
+    secret_key: str = ""
+    security_token: str = ""
+    token: str = ""
+    access: str = ""
+    secret: str = ""
+    securitytoken: str = ""
+    credential: _Document | None = None
+
+
+def _read_file(path: Path) -> Credentials:
+    where = "credentials.file"
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=_Document)
+    except OSError as error:
+        raise ConfigurationError(where, f"{path} cannot be read: {error.strerror}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # its text is secret
+        raise ConfigurationError(where, f"{path} is not a JSON object of strings") from None
+    found = found.credential or found
+    pair = KeyPair(
+        (found.access_key or found.access).strip(),
+        (found.secret_key or found.secret).strip(),
+        (found.security_token or found.securitytoken).strip(),
+    )
+    token = AuthToken(found.token.strip())
+    if bool(token.token) == bool(pair.access_key and pair.secret_key):
+        raise ConfigurationError(where, f"{path} must have access_key and secret_key, or token")
+    credentials: Credentials = token if token.token else pair
+    for secret in (pair.access_key, *credentials.secrets):
+        if problem := secret_problem(secret):
+            raise ConfigurationError(where, f"a value in {path} {problem}")
+    return credentials
+
+
+def _read_directory(directory: Path) -> Credentials:
     if (directory / TOKEN_FILE).exists():
         if (directory / ACCESS_KEY_FILE).exists():
             raise ConfigurationError(

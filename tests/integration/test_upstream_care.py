@@ -14,7 +14,7 @@ import requests
 
 from gateway.config import BreakerConfig, Config, CredentialsConfig, RetryConfig
 from gateway.dis import credentials
-from gateway.dis.credentials import AuthToken, DirectoryCredentials, KeyPair
+from gateway.dis.credentials import AuthToken, KeyPair, WatchedCredentials
 from gateway.emulator import Emulator
 from gateway.errors import ConfigurationError
 from tests.support import ACCESS_KEY, APP, PROJECT, REGION, SECRET_KEY, STREAM, Call, Running, config_for
@@ -194,11 +194,11 @@ def test_a_rejected_access_key_looks_for_a_new_one_at_once_and_asks_once_more(
 def test_a_secret_that_cannot_be_read_any_more_leaves_the_old_one(tmp_path: Path) -> None:
     now = [0.0]
     write_keys(tmp_path, SECRET_KEY)
-    provider = DirectoryCredentials(tmp_path, lambda: now[0])
+    provider = WatchedCredentials(tmp_path, lambda: now[0])
     (tmp_path / "secret_key").unlink()
     now[0] += 10
     assert provider.snapshot() == KeyPair(ACCESS_KEY, SECRET_KEY)
-    assert provider.reload() == KeyPair(ACCESS_KEY, SECRET_KEY)
+    assert provider.reload(provider.snapshot()) == KeyPair(ACCESS_KEY, SECRET_KEY)
     (tmp_path / "access_key").unlink()
     (tmp_path / "token").write_text("a-token\n")
     now[0] += 10
@@ -208,7 +208,7 @@ def test_a_secret_that_cannot_be_read_any_more_leaves_the_old_one(tmp_path: Path
 def test_a_directory_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     now = [0.0]
     write_keys(tmp_path, "one")
-    provider = DirectoryCredentials(tmp_path, lambda: now[0])
+    provider = WatchedCredentials(tmp_path, lambda: now[0])
     write_keys(tmp_path, "another")
     now[0] += 0.9
     assert provider.snapshot() == KeyPair(ACCESS_KEY, "one")
@@ -218,4 +218,4 @@ def test_a_directory_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
 
 def test_a_directory_without_credentials_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="access_key cannot be read"):
-        DirectoryCredentials(tmp_path, lambda: 0.0)
+        WatchedCredentials(tmp_path, lambda: 0.0)

@@ -15,6 +15,12 @@ SECRETS = {
     "DISGW_CREDENTIALS__ACCESS_KEY": "AKEXAMPLE",
     "DISGW_CREDENTIALS__SECRET_KEY": "sk-that-nothing-may-show",
 }
+IAM = {
+    "DISGW_CREDENTIALS__IAM_ENDPOINT": "https://iam.example.com",
+    "DISGW_CREDENTIALS__IAM_DOMAIN": "domain",
+    "DISGW_CREDENTIALS__IAM_USER": "user",
+    "DISGW_CREDENTIALS__IAM_PASSWORD": "password-that-nothing-may-show",
+}
 SERVING = {
     **SECRETS,
     "DISGW_UPSTREAM__ENDPOINT": "https://dis.example.com",
@@ -60,6 +66,8 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
             "upstream.endpoint": "https://dis.example.com",
             "upstream.project_id": "a" * 32,
             "upstream.ca_file": certifi.where(),
+            "credentials.metadata_endpoint": "http://127.0.0.1:1",
+            "credentials.iam_endpoint": "https://iam.example.com",
             "upstream.proxy": "http://proxy.example.com:3128",
             "server.listen": "127.0.0.1:1",
             "server.admin_listen": "127.0.0.1:2",
@@ -71,6 +79,8 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         environ = {key.variable: value}
         if key.dotted in ("credentials.access_key", "credentials.secret_key", "credentials.security_token"):
             environ = {**SECRETS, key.variable: value}
+        if key.name.startswith("iam_"):
+            environ = {**IAM, key.variable: value}
         loaded = load(environ=environ)
         assert loaded.origins[key.dotted] == f"environment {key.variable}"
         assert str(getattr(getattr(loaded.config, key.section), key.name)).lower() == value
@@ -84,6 +94,13 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         ({"DISGW_CACHE__TTL_SECONDS": "nan"}, "cache.ttl_seconds", "a number"),
         ({"DISGW_CACHE__TTL_SECONDS": ""}, "cache.ttl_seconds", "a number"),
         ({"DISGW_CACHE__MAX_ENTRIES": "1.5"}, "cache.max_entries", "a whole number"),
+        ({**IAM, "DISGW_CREDENTIALS__IAM_USER": ""}, "credentials.iam_user", "is missing"),
+        ({"DISGW_CREDENTIALS__IAM_USER": "me"}, "credentials.iam_endpoint", "is missing"),
+        ({**IAM, "DISGW_CREDENTIALS__IAM_ENDPOINT": "http://iam.example.com"}, "credentials.iam_endpoint", "https://"),
+        ({**IAM, "DISGW_CREDENTIALS__IAM_ENDPOINT": "https://h/v3"}, "credentials.iam_endpoint", "adds the path"),
+        ({"DISGW_CREDENTIALS__METADATA_ENDPOINT": "h"}, "credentials.metadata_endpoint", "URL"),
+        ({**SECRETS, "DISGW_CREDENTIALS__METADATA": "true"}, "credentials.metadata", "keep one"),
+        ({**IAM, "DISGW_CREDENTIALS__FILE": "/a/file"}, "credentials.iam_endpoint", "keep one"),
         ({"DISGW_UPSTREAM__INSECURE": "yes"}, "upstream.insecure", "true or false"),
         ({"DISGW_UPSTREAM__SIGNING": "v4"}, "upstream.signing", "one of scoped, access, derived"),
         ({"DISGW_UPSTREAM__PROJECT_ID": "xyz"}, "upstream.project_id", "32 hex digits"),
@@ -269,4 +286,5 @@ def test_every_key_says_what_it_is_for_and_only_secrets_have_no_flag_on_principl
         "credentials.secret_key",
         "credentials.security_token",
         "credentials.token",
+        "credentials.iam_password",
     ]
