@@ -1,45 +1,36 @@
-"""Builds everything from configuration: the only place that names concrete classes."""
+"""A whole gateway in one process: how its parts are put together, started and stopped."""
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 
-from gateway.checkpoints.core import CoreSettings
+from gateway import wiring
 from gateway.checkpoints.service import CheckpointService
 from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
-from gateway.dis.breaker import Breaker, BreakerSettings, State
-from gateway.dis.client import DisClient, DisEndpoint
-from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
-from gateway.dis.pace import Pace
-from gateway.dis.renewal import RenewedCredentials
-from gateway.dis.resilience import Resilience, RetrySettings
-from gateway.dis.signing import SigningScope
-from gateway.dis.sources import MetadataSource, TokenSource
-from gateway.dis.transport import RequestsTransport, TransportSettings
+from gateway.dis.breaker import Breaker, State
+from gateway.dis.client import DisClient
+from gateway.dis.transport import RequestsTransport
 from gateway.errors import ListenError
 from gateway.rpc.listeners import Bound
-from gateway.rpc.server import GatewayServer, ServerSettings
+from gateway.rpc.server import GatewayServer
 from gateway.signals import stop_signal
 from gateway.telemetry import logs
 from gateway.telemetry.admin import AdminServer, Readiness
 from gateway.telemetry.metrics import Metrics
+from gateway.wiring import DISTRIBUTION
 
 if TYPE_CHECKING:
     from gateway.emulator import Emulator
 
-DISTRIBUTION = "dis-checkpoint-gateway"
 DEV_EMULATOR_PORT = 9552
 DEV_PROJECT = "0123456789abcdef0123456789abcdef"
 DEV_REGION = "dev"
@@ -51,19 +42,19 @@ class Gateway:
     """A whole gateway in this process: ``start``, then ``stop``. Use it as a context manager in tests."""
 
     def __init__(self, config: Config) -> None:
-        self._transports = [RequestsTransport(_transport_settings(config.upstream))]
-        self._resilience = _resilience(config)
+        self._transports = [RequestsTransport(wiring.transport_settings(config.upstream))]
+        self._resilience = wiring.resilience(config)
         client = DisClient(
-            _endpoint(config.upstream),
-            _credentials(config.credentials, config.upstream, self._transports),
+            wiring.endpoint(config.upstream),
+            wiring.credentials_provider(config.credentials, config.upstream, self._transports),
             self._transports[0],
-            _utc,
+            wiring.utc,
             self._resilience,
         )
         self.metrics = Metrics(version(DISTRIBUTION))
         self.service = CheckpointService(
             client,
-            _core_settings(config),
+            wiring.core_settings(config),
             config.cache.max_entries,
             time.monotonic,
             config.upstream.pool_size,
@@ -79,7 +70,7 @@ class Gateway:
             lambda: client.clock_offset.total_seconds(),
         )
         self.metrics.watch("disgw_cache_entries", "Keys that something is known of", self.service.cached)
-        self._server = GatewayServer(self.service, _server_settings(config))
+        self._server = GatewayServer(self.service, wiring.server_settings(config))
         self._readiness = Readiness()
         self._readiness.shut_out = lambda: self._resilience.breaker.shut_out
         self._readiness.circuits = self._resilience.breaker.states
@@ -209,98 +200,5 @@ def _admin(config: Config, readiness: Readiness, metrics: Metrics) -> AdminServe
     return AdminServer(listen, readiness, metrics.text) if listen else None
 
 
-def _endpoint(upstream: UpstreamConfig) -> DisEndpoint:
-    return DisEndpoint(
-        url=upstream.endpoint,
-        project_id=upstream.project_id,
-        scope=SigningScope(upstream.region, upstream.service),
-        dialect=upstream.signing,
-        user_agent=f"{DISTRIBUTION}/{version(DISTRIBUTION)}",
-    )
-
-
-def _credentials(
-    credentials: CredentialsConfig, upstream: UpstreamConfig, opened: list[RequestsTransport]
-) -> CredentialsProvider:
-    """Where credentials come from. What it opens for that it adds to ``opened``."""
-    if path := credentials.directory or credentials.file:
-        return WatchedCredentials(Path(path), time.monotonic)
-    if credentials.metadata:
-        opened.append(RequestsTransport(TransportSettings(connect_timeout=2.0, read_timeout=5.0, pool_size=1)))
-        return RenewedCredentials(MetadataSource(opened[-1], credentials.metadata_endpoint), _utc)
-    if credentials.iam_endpoint:
-        opened.append(RequestsTransport(_transport_settings(upstream)))
-        source = TokenSource(
-            opened[-1],
-            credentials.iam_endpoint,
-            domain=credentials.iam_domain,
-            user=credentials.iam_user,
-            password=credentials.iam_password,
-            project_id=upstream.project_id,
-        )
-        return RenewedCredentials(source, _utc)
-    if credentials.token:
-        return StaticCredentials(AuthToken(credentials.token))
-    return StaticCredentials(KeyPair(credentials.access_key, credentials.secret_key, credentials.security_token))
-
-
-def _utc() -> datetime:
-    return datetime.now(UTC)
-
-
-def _transport_settings(upstream: UpstreamConfig) -> TransportSettings:
-    return TransportSettings(
-        connect_timeout=upstream.connect_timeout_seconds,
-        read_timeout=upstream.read_timeout_seconds,
-        pool_size=upstream.pool_size,
-        max_answer=upstream.max_response_bytes,
-        ca_file=upstream.ca_file,
-        verify=not upstream.insecure_skip_verify,
-        proxy=upstream.proxy,
-    )
-
-
 def _is_open(breaker: Breaker, circuit: str) -> float:
     return float(breaker.states()[circuit] is not State.CLOSED)
-
-
-def _resilience(config: Config) -> Resilience:
-    breaker, retry = config.breaker, config.retry
-    settings = BreakerSettings(
-        failures=breaker.failures,
-        failure_share=breaker.failure_share,
-        open_seconds=breaker.open_seconds,
-        rejected_seconds=breaker.rejected_seconds,
-        blacklisted_seconds=breaker.blacklisted_seconds,
-    )
-    return Resilience(
-        Breaker(settings, time.monotonic),
-        Pace(time.monotonic, config.upstream.max_calls_per_second or math.inf),
-        RetrySettings(retry.attempts, retry.base_seconds, retry.max_seconds, retry.budget_share),
-        time.monotonic,
-    )
-
-
-def _core_settings(config: Config) -> CoreSettings:
-    return CoreSettings(
-        ttl=config.cache.ttl_seconds,
-        absent_ttl=config.cache.absent_ttl_seconds,
-        stale_ttl=config.cache.stale_seconds,
-        regress=config.commits.regress,
-        max_queue=config.commits.max_queue,
-        max_waiting=config.commits.max_waiting,
-    )
-
-
-def _server_settings(config: Config) -> ServerSettings:
-    server = config.server
-    return ServerSettings(
-        listen=[address.strip() for address in server.listen.split(",")],
-        workers=server.workers,
-        max_concurrent_calls=server.max_concurrent_calls,
-        max_message=server.max_message_bytes,
-        max_streams=server.max_streams,
-        admin_service=server.admin_service,
-        app_name_max=config.limits.app_name_max,
-        grace=server.grace_seconds,
-    )

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "get": "gateway.cli.checkpoints:get",
     "commit": "gateway.cli.checkpoints:commit",
     "delete": "gateway.cli.checkpoints:delete",
+    "doctor": "gateway.cli.doctor:doctor",
     "health": "gateway.cli.health:health",
     "config": "gateway.cli.configuration:config",
     "version": "gateway.cli.version:version",

@@ -159,7 +159,7 @@ class DisClient:
         """
 
         def attempt() -> Checkpoint | None:
-            answer, hidden = self._get(self._path, _query(key))
+            answer, hidden = self._get(self._path, checkpoint_query(key))
             if answers.is_success(answer):
                 return answers.checkpoint_from(answer, key)
             if answers.says_not_committed_yet(answer):
@@ -181,7 +181,8 @@ class DisClient:
 
         Raises :class:`DeleteOutcomeUnknown` where it may or may not be gone; after any other error it is still there.
         """
-        self._patiently(Kind.WRITE, until, lambda: self._write("DELETE", _query(key), b"", DeleteOutcomeUnknown))
+        query = checkpoint_query(key)
+        self._patiently(Kind.WRITE, until, lambda: self._write("DELETE", query, b"", DeleteOutcomeUnknown))
 
     def partitions(self, stream: str, app: str, after: str, limit: int, until: Until = forever) -> PartitionPage:
         """Where an app stands in the partitions of a stream: at most ``limit`` of them, after the one named ``after``.
@@ -299,7 +300,8 @@ class DisClient:
         return True
 
 
-def _query(key: CheckpointKey) -> list[tuple[str, str]]:
+def checkpoint_query(key: CheckpointKey) -> list[tuple[str, str]]:
+    """The query of a read and of a delete."""
     # partition_id is never left out: a DELETE without it deletes every checkpoint of the app on the stream
     return [
         ("app_name", key.app_name),

@@ -1,0 +1,123 @@
+"""What the parts need, made of the configuration: the only place that knows both."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from gateway.checkpoints.core import CoreSettings
+from gateway.config import Config, CredentialsConfig, UpstreamConfig
+from gateway.dis.breaker import Breaker, BreakerSettings
+from gateway.dis.client import DisEndpoint
+from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
+from gateway.dis.pace import Pace
+from gateway.dis.renewal import RenewedCredentials
+from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signing import SigningScope
+from gateway.dis.sources import MetadataSource, TokenSource
+from gateway.dis.transport import RequestsTransport, TransportSettings
+from gateway.rpc.server import ServerSettings
+
+DISTRIBUTION = "dis-checkpoint-gateway"
+
+
+def endpoint(upstream: UpstreamConfig) -> DisEndpoint:
+    """Where DIS is, and how requests to it are signed."""
+    return DisEndpoint(
+        url=upstream.endpoint,
+        project_id=upstream.project_id,
+        scope=SigningScope(upstream.region, upstream.service),
+        dialect=upstream.signing,
+        user_agent=f"{DISTRIBUTION}/{version(DISTRIBUTION)}",
+    )
+
+
+def credentials_provider(
+    credentials: CredentialsConfig, upstream: UpstreamConfig, opened: list[RequestsTransport]
+) -> CredentialsProvider:
+    """Where credentials come from. What it opens for that it adds to ``opened``."""
+    if path := credentials.directory or credentials.file:
+        return WatchedCredentials(Path(path), time.monotonic)
+    if credentials.metadata:
+        opened.append(RequestsTransport(TransportSettings(connect_timeout=2.0, read_timeout=5.0, pool_size=1)))
+        return RenewedCredentials(MetadataSource(opened[-1], credentials.metadata_endpoint), utc)
+    if credentials.iam_endpoint:
+        opened.append(RequestsTransport(transport_settings(upstream)))
+        source = TokenSource(
+            opened[-1],
+            credentials.iam_endpoint,
+            domain=credentials.iam_domain,
+            user=credentials.iam_user,
+            password=credentials.iam_password,
+            project_id=upstream.project_id,
+        )
+        return RenewedCredentials(source, utc)
+    if credentials.token:
+        return StaticCredentials(AuthToken(credentials.token))
+    return StaticCredentials(KeyPair(credentials.access_key, credentials.secret_key, credentials.security_token))
+
+
+def utc() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
+def transport_settings(upstream: UpstreamConfig) -> TransportSettings:
+    """How HTTP is spoken with DIS."""
+    return TransportSettings(
+        connect_timeout=upstream.connect_timeout_seconds,
+        read_timeout=upstream.read_timeout_seconds,
+        pool_size=upstream.pool_size,
+        max_answer=upstream.max_response_bytes,
+        ca_file=upstream.ca_file,
+        verify=not upstream.insecure_skip_verify,
+        proxy=upstream.proxy,
+    )
+
+
+def resilience(config: Config) -> Resilience:
+    """What becomes of calls when DIS fails."""
+    breaker, retry = config.breaker, config.retry
+    settings = BreakerSettings(
+        failures=breaker.failures,
+        failure_share=breaker.failure_share,
+        open_seconds=breaker.open_seconds,
+        rejected_seconds=breaker.rejected_seconds,
+        blacklisted_seconds=breaker.blacklisted_seconds,
+    )
+    return Resilience(
+        Breaker(settings, time.monotonic),
+        Pace(time.monotonic, config.upstream.max_calls_per_second or math.inf),
+        RetrySettings(retry.attempts, retry.base_seconds, retry.max_seconds, retry.budget_share),
+        time.monotonic,
+    )
+
+
+def core_settings(config: Config) -> CoreSettings:
+    """How the cache and the lanes behave."""
+    return CoreSettings(
+        ttl=config.cache.ttl_seconds,
+        absent_ttl=config.cache.absent_ttl_seconds,
+        stale_ttl=config.cache.stale_seconds,
+        regress=config.commits.regress,
+        max_queue=config.commits.max_queue,
+        max_waiting=config.commits.max_waiting,
+    )
+
+
+def server_settings(config: Config) -> ServerSettings:
+    """How gRPC is served."""
+    server = config.server
+    return ServerSettings(
+        listen=[address.strip() for address in server.listen.split(",")],
+        workers=server.workers,
+        max_concurrent_calls=server.max_concurrent_calls,
+        max_message=server.max_message_bytes,
+        max_streams=server.max_streams,
+        admin_service=server.admin_service,
+        app_name_max=config.limits.app_name_max,
+        grace=server.grace_seconds,
+    )
