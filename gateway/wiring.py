@@ -119,5 +119,4 @@ def server_settings(config: Config) -> ServerSettings:
         max_streams=server.max_streams,
         admin_service=server.admin_service,
         app_name_max=config.limits.app_name_max,
-        grace=server.grace_seconds,
     )

@@ -205,9 +205,25 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     max_message_bytes: Annotated[int, Meta(ge=1024, le=1 << 29, description="a request that is larger is refused")] = (
         1 << 20
     )
+    startup_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="longest wait for the first credentials at start, before it gives up")
+    ] = 30.0
     grace_seconds: Annotated[
-        float, Meta(ge=0, le=3600, description="time that calls have to finish after SIGTERM; keep it below the pod's")
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="longest time that calls are still taken after SIGTERM; keep it 5 below the pod's, as what was "
+            "taken is finished after it",
+        ),
     ] = 25.0
+    quiet_seconds: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="after SIGTERM, calls are taken until no client was connected for so long"),
+    ] = 1.0
+    readiness_follows_upstream: Annotated[
+        bool, Meta(description="say `not ready` while DIS takes no calls; one trouble of DIS then takes all pods down")
+    ] = False
 
 
 class LimitsConfig(Section, frozen=True, kw_only=True):

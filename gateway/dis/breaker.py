@@ -146,9 +146,10 @@ class Breaker:
 
     @property
     def shut_out(self) -> str:
-        """Why no call at all is sent: the reason of the error that stopped them. Empty where calls are sent."""
+        """Why no call at all is sent: the reason of the error that stopped them. Empty where some are sent."""
         with self._changed:
-            return self._all.cause
+            causes = [circuit.cause for circuit in self._circuits.values()]
+            return self._all.cause or (causes[0] if all(causes) else "")
 
     def enter(self, kind: Kind) -> None:
         """Ask to send a call; :meth:`leave` must follow. Raises :class:`CircuitOpen`."""

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.errors import ListenError
+from gateway.rpc.departure import connections
 from gateway.rpc.handlers import MethodTable, unary
 from gateway.rpc.listeners import Bound, bind
 from gateway.rpc.messages import MessageReader
@@ -21,10 +22,13 @@ from gateway.rpc.probes import Probes
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
 from gateway.rpc.streams import StreamServicer
 
+_PATIENT_PART = 0.8
+"""Share of the time to stop after which calls that still wait are answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes, ``grace`` in seconds."""
+    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes."""
 
     listen: Sequence[str]
     workers: int = 128
@@ -33,14 +37,17 @@ class ServerSettings:
     admin_service: bool = False
     max_message: int = 1024 * 1024
     app_name_max: int = 50
-    grace: float = 25.0
 
 
 class GatewayServer:
     """Serves ``CheckpointService``, ``grpc.health.v1`` and reflection on every address of the settings."""
 
     def __init__(
-        self, service: CheckpointService, settings: ServerSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        service: CheckpointService,
+        settings: ServerSettings,
+        clock: Callable[[], float] = time.monotonic,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._service = service
@@ -62,7 +69,7 @@ class GatewayServer:
         if settings.admin_service:
             self._services.append(ADMIN_SERVICE_NAME)
             self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
-        self._probes = Probes(self._services)
+        self._probes = Probes(self._services, ready)
         self._server.add_generic_rpc_handlers((self._probes.handlers(),))
         reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
         self.bound: tuple[Bound, ...] = ()
@@ -75,16 +82,31 @@ class GatewayServer:
             self.stop(0)
             raise
         self._server.start()
+
+    def announce(self) -> None:
+        """Say "serving", to those who ask for health."""
         self._probes.serving()
 
-    def stop(self, grace: float | None = None) -> None:
-        """Say "not serving", take no new calls, and return when those under way have ended or ``grace`` seconds have.
+    def leave(self) -> None:
+        """Say "not serving", and serve on."""
+        self._probes.stopping()
 
-        A call that has not ended by then is cut off for its caller, but its write to DIS goes on to its end.
+    def connections(self) -> int:
+        """How many connections clients have."""
+        return connections(self.bound)
+
+    def stop(self, seconds: float) -> None:
+        """Take no new calls, and return when those under way have ended; that takes at most about ``seconds``.
+
+        Streams answer what they took and end with ``GATEWAY_DRAINING``. Shortly before the time is over whoever still
+        waits is told how its call stands; a write that was sent goes on to its end.
         """
         self._probes.stopping()
         self._streams.drain()
-        self._server.stop(self._settings.grace if grace is None else grace).wait()
+        ended = self._server.stop(seconds)
+        if not ended.wait(seconds * _PATIENT_PART):
+            self._service.abandon()
+            ended.wait()
         self._service.drain()  # whoever still waits holds a thread
         self._pool.shutdown(wait=True)
         self._probes.close()
