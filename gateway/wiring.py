@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -78,7 +80,11 @@ def transport_settings(upstream: UpstreamConfig) -> TransportSettings:
     )
 
 
-def resilience(config: Config) -> Resilience:
+def resilience(
+    config: Config,
+    clock: Callable[[], float] = time.monotonic,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Resilience:
     """What becomes of calls when DIS fails."""
     breaker, retry = config.breaker, config.retry
     settings = BreakerSettings(
@@ -89,10 +95,11 @@ def resilience(config: Config) -> Resilience:
         blacklisted_seconds=breaker.blacklisted_seconds,
     )
     return Resilience(
-        Breaker(settings, time.monotonic),
-        Pace(time.monotonic, config.upstream.max_calls_per_second or math.inf),
+        Breaker(settings, clock),
+        Pace(clock, config.upstream.max_calls_per_second or math.inf),
         RetrySettings(retry.attempts, retry.base_seconds, retry.max_seconds, retry.budget_share),
-        time.monotonic,
+        clock,
+        uniform,
     )
 
 

@@ -6,6 +6,7 @@ been applied is decided here, and nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -21,7 +22,7 @@ import structlog
 
 from gateway.deadline import Until, forever
 from gateway.dis import answers, signing
-from gateway.dis.breaker import Kind
+from gateway.dis.breaker import CREDENTIALS_REJECTED, Kind
 from gateway.dis.credentials import AuthToken, Credentials, CredentialsProvider, KeyPair
 from gateway.dis.error_table import Retry
 from gateway.dis.http import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
@@ -30,6 +31,7 @@ from gateway.dis.signing import SigningDialect, SigningScope
 from gateway.errors import (
     CircuitOpen,
     CommitOutcomeUnknown,
+    CredentialsUnavailable,
     DeleteOutcomeUnknown,
     GatewayError,
     InvalidUpstreamAnswer,
@@ -148,6 +150,7 @@ class DisClient:
         self._resilience = resilience
         self._sleep = sleep
         self.clock_offset = timedelta()
+        self._rejected: Credentials | None = None
         self._signer = RequestSigner(endpoint, lambda: now() + self.clock_offset)
         self._project = f"/v2/{endpoint.project_id}"
         self._path = f"{self._project}/checkpoints"
@@ -224,6 +227,7 @@ class DisClient:
 
     def _guarded(self, kind: Kind, attempt: Callable[[], ResultT]) -> ResultT:
         """One attempt: the breaker may refuse it, and hears how it ended."""
+        self._look_for_others()
         self._resilience.enter(kind)
         failure: GatewayError | None = None
         try:
@@ -236,6 +240,16 @@ class DisClient:
             raise
         finally:
             self._resilience.ended(kind, failure)
+
+    def _look_for_others(self) -> None:
+        """Rejected credentials shut all calls out for long; others in their place are worth a probe before that."""
+        rejected = self._rejected
+        if rejected is None:
+            return
+        with contextlib.suppress(CredentialsUnavailable):  # then it is up to the breaker
+            if self._credentials.snapshot() != rejected:
+                self._rejected = None
+                self._resilience.credentials_replaced()
 
     def _get(self, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
         try:
@@ -275,6 +289,8 @@ class DisClient:
             credentials = self._credentials.snapshot()
             request = self._signer.sign(credentials, method, path, query, body)
             answer = self._transport.send(request, deadline=math.inf)
+        if not answers.is_success(answer) and answers.row_of(answer).reason == CREDENTIALS_REJECTED:
+            self._rejected = credentials
         return answer, credentials.secrets
 
     def _mended(self, answer: HttpAnswer, used: Credentials) -> bool:
