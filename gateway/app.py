@@ -17,7 +17,7 @@ import structlog
 
 from gateway import wiring
 from gateway.checkpoints.service import CheckpointService
-from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
+from gateway.config import Config, CredentialsConfig, LoadedConfig, LogLevel, UpstreamConfig, require_serving
 from gateway.dis.breaker import Breaker, State
 from gateway.dis.client import DisClient
 from gateway.dis.transport import RequestsTransport
@@ -28,6 +28,8 @@ from gateway.rpc.server import GatewayServer
 from gateway.signals import stop_signal
 from gateway.telemetry import logs
 from gateway.telemetry.admin import AdminServer
+from gateway.telemetry.attempts import Attempts
+from gateway.telemetry.calls import Calls
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.readiness import Readiness, Stage
 from gateway.wiring import DISTRIBUTION
@@ -60,6 +62,7 @@ class Gateway:
         self._transports = [RequestsTransport(wiring.transport_settings(config.upstream))]
         self._resilience = wiring.resilience(config)
         self._config = config
+        self.metrics = Metrics(version(DISTRIBUTION))
         self._credentials = wiring.credentials_provider(config.credentials, config.upstream, self._transports)
         client = DisClient(
             wiring.endpoint(config.upstream),
@@ -67,8 +70,8 @@ class Gateway:
             self._transports[0],
             wiring.utc,
             self._resilience,
+            observer=Attempts(self.metrics),
         )
-        self.metrics = Metrics(version(DISTRIBUTION))
         self.service = CheckpointService(
             client,
             wiring.core_settings(config),
@@ -77,6 +80,8 @@ class Gateway:
             config.upstream.pool_size,
             self.metrics.count,
             self.metrics.listed,
+            self.metrics.served,
+            self.metrics.wrote,
         )
         self.metrics.watch("disgw_writes_waiting", "Writes that wait in lanes", self.service.depth)
         self.metrics.watch("disgw_keys_active", "Keys with something under way", self.service.active)
@@ -87,6 +92,11 @@ class Gateway:
             lambda: client.clock_offset.total_seconds(),
         )
         self.metrics.watch("disgw_cache_entries", "Keys that something is known of", self.service.cached)
+        self.metrics.watch_if_known(
+            "disgw_credentials_expiry_timestamp_seconds",
+            "When the credentials in use expire; not there if they do not",
+            lambda: self._credentials.expires.timestamp() if self._credentials.expires else None,
+        )
         self.readiness = Readiness(
             lambda: self._resilience.breaker.shut_out,
             self._resilience.breaker.states,
@@ -96,7 +106,14 @@ class Gateway:
         self.metrics.watch(
             "disgw_draining", "1 after it was asked to stop", lambda: float(self.readiness.stage is Stage.DRAINING)
         )
-        self._server = GatewayServer(self.service, wiring.server_settings(config), ready=lambda: self.readiness.ready)
+        calls = Calls(self.metrics, log_good=config.log.level is LogLevel.DEBUG)
+        self._server = GatewayServer(
+            self.service,
+            wiring.server_settings(config),
+            ready=lambda: self.readiness.ready,
+            calls_of=calls,
+        )
+        self.metrics.watch("disgw_streams_open", "Open streams", self._server.open_streams)
         self._admin = _admin(config, self.readiness, self.metrics)
 
     @property

@@ -121,8 +121,9 @@ class Core:
         now = self._clock()
         known = self._known(call.key)
         if not call.fresh and known is not None and self._servable(known, call, now):
-            self._note(Event.CACHE_HIT, call.key)
-            self._answer(call, _from(known, Source.CACHE, now))
+            found = _from(known, Source.CACHE, now)
+            self._effects.append(Note(Event.CACHE_HIT, call.key, age=found.age))
+            self._answer(call, found)
         elif call.deadline <= now:
             self._answer(call, DeadlineTooShort("no time was left to ask DIS; nothing was sent"))
         elif self._draining:
@@ -300,8 +301,9 @@ class Core:
                 and stale.checkpoint is not None
                 and now - stale.at < self._settings.stale_ttl
             ):
-                self._note(Event.SERVED_STALE, call.key)
-                self._answer(call, _from(stale, Source.STALE, now))
+                found = _from(stale, Source.STALE, now)
+                self._effects.append(Note(Event.SERVED_STALE, call.key, age=found.age))
+                self._answer(call, found)
             else:
                 self._answer(call, error)
 

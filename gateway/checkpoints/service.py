@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -41,7 +42,9 @@ from gateway.errors import (
     OutcomeUnknown,
     ReadTimedOut,
 )
+from gateway.limit import LogLimit
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, PartitionState
+from gateway.trace import Trace, untraced
 
 ResultT = TypeVar("ResultT")
 CallT = TypeVar("CallT", bound=Call)
@@ -53,9 +56,9 @@ log = structlog.get_logger("gateway.checkpoints")
 
 _LOGGED = {
     Event.REWOUND: "checkpoint_rewound",
-    Event.REGRESSION_REFUSED: "checkpoint_regression_refused",
     Event.REGRESSION_ALLOWED: "checkpoint_regression_allowed",
 }
+"""What goes well, and whoever looks for a lost record later wants to know. What is refused the edge logs."""
 
 
 class Waiting:
@@ -120,11 +123,13 @@ class _Delete(DeleteCall):
 class Caller:
     """Who waits. ``deadline`` is on the service's clock, in seconds.
 
-    ``on_gone`` takes what is to be done when the caller goes away before it is answered.
+    ``on_gone`` takes what is to be done when the caller goes away before it is answered. ``trace`` is its place in a
+    trace, if it has one.
     """
 
     deadline: float
     on_gone: Callable[[Callable[[], None]], object] = lambda leave: None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,9 @@ class CheckpointService:
     concurrency: int = 64
     count: Counter = lambda event, count: None
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
+    served: Callable[[float], None] = lambda age: None
+    wrote: Callable[[CheckpointKey, bool], None] = lambda key, exists: None
+    """Hears of each write that DIS has carried out: whether there is a checkpoint now."""
     cache: CheckpointCache = field(init=False)
     _core: Core = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -158,11 +166,13 @@ class CheckpointService:
     _running: int = field(init=False, default=0)
     _workers: ThreadPoolExecutor = field(init=False)
     _watches: Watches = field(init=False, default_factory=Watches)
+    _limit: LogLimit = field(init=False)
 
     def __post_init__(self) -> None:
         self.cache = CheckpointCache(self.max_entries)
         self._core = Core(self.settings, self.cache, self.clock)
         self._workers = ThreadPoolExecutor(self.concurrency, thread_name_prefix="upstream")
+        self._limit = LogLimit(self.clock)
 
     # one checkpoint
 
@@ -181,7 +191,7 @@ class CheckpointService:
     def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
-        call = _Delete(key, caller.deadline, answer=waiting.answer)
+        call = _Delete(key, caller.deadline, answer=waiting.answer, trace=caller.trace)
         with self._lock:
             effects = self._core.delete(call)
         self._perform(effects)
@@ -193,7 +203,16 @@ class CheckpointService:
         """The checkpoints of many keys, in order; an error stands in its own place."""
         waiting = Waiting(len(keys))
         calls = [
-            _Read(key, caller.deadline, wish.fresh, wish.max_age, wish.allow_stale, waiting.answer, place)
+            _Read(
+                key,
+                caller.deadline,
+                wish.fresh,
+                wish.max_age,
+                wish.allow_stale,
+                waiting.answer,
+                place,
+                trace=caller.trace,
+            )
             for place, key in enumerate(keys)
         ]
         self._begin(calls, self._core.read)
@@ -203,17 +222,20 @@ class CheckpointService:
         """Write many checkpoints through to DIS, side by side, those of one key in order; an error in its place."""
         waiting = Waiting(len(commits))
         calls = [
-            _Commit(commit.key, caller.deadline, commit, waiting.answer, place) for place, commit in enumerate(commits)
+            _Commit(commit.key, caller.deadline, commit, waiting.answer, place, trace=caller.trace)
+            for place, commit in enumerate(commits)
         ]
         self._begin(calls, self._core.commit)
         return self._results(waiting, calls, caller)
 
-    def submit(self, commit: Commit, answer: Callable[[Result], None], *, deadline: float) -> Callable[[], None]:
+    def submit(
+        self, commit: Commit, answer: Callable[[Result], None], *, deadline: float, trace: Trace | None = None
+    ) -> Callable[[], None]:
         """Commit without waiting: ``answer`` gets the outcome once, from any thread, and must not block.
 
         Returns a function that gives up the wait.
         """
-        call = _Commit(commit.key, deadline, commit, lambda place, result: answer(result))
+        call = _Commit(commit.key, deadline, commit, lambda place, result: answer(result), trace=trace)
         with self._lock:
             effects = self._core.commit(call)
         self._perform(effects)
@@ -231,7 +253,10 @@ class CheckpointService:
             raise DeadlineTooShort("no time was left to ask DIS; nothing was sent")
         with self._lock:
             order = self._core.next_order()
-        listing = self._workers.submit(self.store.partitions, stream, app, after, limit, lambda: caller.deadline)
+        traces = untraced if caller.trace is None else partial(_only, caller.trace)
+        listing = self._workers.submit(
+            self.store.partitions, stream, app, after, limit, lambda: caller.deadline, traces
+        )
         try:
             page = listing.result(min(seconds, threading.TIMEOUT_MAX))
         except TimeoutError:
@@ -364,11 +389,12 @@ class CheckpointService:
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
             if isinstance(job, ReadJob):
-                return self.store.read(job.key, job.until)
+                return self.store.read(job.key, job.until, job.traces)
             if job.commit is not None:
-                self.store.commit(job.commit, job.until)
+                self.store.commit(job.commit, job.until, job.traces)
             else:
-                self.store.delete(job.key, job.until)
+                self.store.delete(job.key, job.until, job.traces)
+            self.wrote(job.key, job.commit is not None)
         except GatewayError as error:
             return error
         except Exception:
@@ -378,9 +404,13 @@ class CheckpointService:
 
     def _noted(self, note: Note) -> None:
         self.count(note.event, note.count)  # only counts: it cannot fail
+        if note.event is Event.CACHE_HIT or note.event is Event.SERVED_STALE:
+            self.served(note.age)
+            return
         name = _LOGGED.get(note.event)
-        if name:
-            log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after))
+        if name and (suppressed := self._limit.admit(name)) is not None:
+            more = {"suppressed": suppressed} if suppressed else {}
+            log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
 
 
 def _expected(result: Result, kind: type[ResultT]) -> ResultT:
@@ -389,6 +419,10 @@ def _expected(result: Result, kind: type[ResultT]) -> ResultT:
     if not isinstance(result, kind):
         raise TypeError(f"{result!r} is no {kind.__name__}")
     return result
+
+
+def _only(trace: Trace) -> Sequence[Trace]:
+    return (trace,)
 
 
 def _unexpected(job: Job) -> GatewayError:

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -22,7 +22,8 @@ import structlog
 
 from gateway.deadline import Until, forever
 from gateway.dis import answers, signing
-from gateway.dis.breaker import CREDENTIALS_REJECTED, Kind
+from gateway.dis.attempts import UNSEEN, Observer, Operation
+from gateway.dis.breaker import Kind
 from gateway.dis.credentials import AuthToken, Credentials, CredentialsProvider, KeyPair
 from gateway.dis.error_table import Retry
 from gateway.dis.http import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
@@ -39,6 +40,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.model import LAST_READ, Checkpoint, CheckpointKey, Commit, PartitionPage
+from gateway.trace import Traces, untraced
 
 _JSON = "application/json"
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -128,6 +130,22 @@ class RequestSigner:
         return key
 
 
+class _Call:
+    """One call, of one or more requests."""
+
+    __slots__ = ("operation", "sent", "traces")
+
+    def __init__(self, operation: Operation, traces: Traces) -> None:
+        self.operation = operation
+        self.traces = traces
+        self.sent = 0
+        """requests that have gone out for it"""
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.WRITE if self.operation in (Operation.COMMIT, Operation.DELETE) else Kind.READ
+
+
 class DisClient:
     """Reads and writes checkpoints in DIS. Safe for use by many threads.
 
@@ -143,7 +161,9 @@ class DisClient:
         now: Callable[[], datetime],
         resilience: Resilience,
         sleep: Callable[[float], None] = time.sleep,
+        observer: Observer = UNSEEN,
     ) -> None:
+        self._observer = observer
         self._credentials = credentials
         self._transport = transport
         self._now = now
@@ -155,39 +175,42 @@ class DisClient:
         self._project = f"/v2/{endpoint.project_id}"
         self._path = f"{self._project}/checkpoints"
 
-    def read(self, key: CheckpointKey, until: Until = forever) -> Checkpoint | None:
+    def read(self, key: CheckpointKey, until: Until = forever, traces: Traces = untraced) -> Checkpoint | None:
         """The checkpoint that DIS has, or None where it says that there is none.
 
         Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
         """
+        call = _Call(Operation.READ, traces)
 
         def attempt() -> Checkpoint | None:
-            answer, hidden = self._get(self._path, checkpoint_query(key))
+            answer, hidden = self._get(call, self._path, checkpoint_query(key))
             if answers.is_success(answer):
                 return answers.checkpoint_from(answer, key)
             if answers.says_not_committed_yet(answer):
                 return None
             raise answers.error_from(answer, hidden)
 
-        return self._patiently(Kind.READ, until, attempt)
+        return self._patiently(call, until, attempt)
 
-    def commit(self, commit: Commit, until: Until = forever) -> None:
+    def commit(self, commit: Commit, until: Until = forever, traces: Traces = untraced) -> None:
         """Store a checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`CommitOutcomeUnknown` where DIS may or may not have stored it; after any other error it has not.
         """
-        body = _commit_body(commit)
-        self._patiently(Kind.WRITE, until, lambda: self._write("POST", [], body, CommitOutcomeUnknown))
+        body, call = _commit_body(commit), _Call(Operation.COMMIT, traces)
+        self._patiently(call, until, lambda: self._write(call, "POST", [], body, CommitOutcomeUnknown))
 
-    def delete(self, key: CheckpointKey, until: Until = forever) -> None:
+    def delete(self, key: CheckpointKey, until: Until = forever, traces: Traces = untraced) -> None:
         """Delete one partition's checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`DeleteOutcomeUnknown` where it may or may not be gone; after any other error it is still there.
         """
-        query = checkpoint_query(key)
-        self._patiently(Kind.WRITE, until, lambda: self._write("DELETE", query, b"", DeleteOutcomeUnknown))
+        query, call = checkpoint_query(key), _Call(Operation.DELETE, traces)
+        self._patiently(call, until, lambda: self._write(call, "DELETE", query, b"", DeleteOutcomeUnknown))
 
-    def partitions(self, stream: str, app: str, after: str, limit: int, until: Until = forever) -> PartitionPage:
+    def partitions(
+        self, stream: str, app: str, after: str, limit: int, until: Until = forever, traces: Traces = untraced
+    ) -> PartitionPage:
         """Where an app stands in the partitions of a stream: at most ``limit`` of them, after the one named ``after``.
 
         Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
@@ -195,16 +218,17 @@ class DisClient:
         query = [("checkpoint_type", LAST_READ), ("limit", str(limit))]
         if after:
             query.append(("start_partition_id", after))
+        call = _Call(Operation.LIST, traces)
 
         def attempt() -> PartitionPage:
-            answer, hidden = self._get(f"{self._project}/apps/{app}/streams/{stream}", query)
+            answer, hidden = self._get(call, f"{self._project}/apps/{app}/streams/{stream}", query)
             if answers.is_success(answer):
                 return answers.partitions_from(answer, stream, app)
             raise answers.error_from(answer, hidden)
 
-        return self._patiently(Kind.READ, until, attempt)
+        return self._patiently(call, until, attempt)
 
-    def _patiently(self, kind: Kind, until: Until, attempt: Callable[[], ResultT]) -> ResultT:
+    def _patiently(self, call: _Call, until: Until, attempt: Callable[[], ResultT]) -> ResultT:
         """Send a call, and again where that helps and is safe; each attempt is signed anew.
 
         Raises what the last attempt raised, or :class:`gateway.errors.CircuitOpen`.
@@ -214,14 +238,16 @@ class DisClient:
             if wait := self._resilience.wait(until()):
                 self._sleep(wait)
             try:
-                return self._guarded(kind, attempt)
+                return self._guarded(call.kind, attempt)
             except CircuitOpen:
                 raise
             except GatewayError as error:
                 pause = self._resilience.pause(error, attempts, until())
                 if pause is None:
                     raise
-                log.info("call_is_sent_again", kind=kind.value, reason=error.reason, seconds=round(pause, 3))
+                log.debug(
+                    "call_is_sent_again", operation=call.operation.value, reason=error.reason, seconds=round(pause, 3)
+                )
             self._sleep(pause)
         raise AssertionError("it counts without end")
 
@@ -251,17 +277,19 @@ class DisClient:
                 self._rejected = None
                 self._resilience.credentials_replaced()
 
-    def _get(self, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
+    def _get(self, call: _Call, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
         try:
-            return self._send("GET", path, query, b"")
+            return self._send(call, "GET", path, query, b"")
         except AnswerTooLarge as error:
             raise InvalidUpstreamAnswer(str(error), metadata={"http_status": str(error.status)}) from error
         except TransportError as error:
             raise _unavailable(error) from error
 
-    def _write(self, method: str, query: list[tuple[str, str]], body: bytes, unknown: type[OutcomeUnknown]) -> None:
+    def _write(
+        self, call: _Call, method: str, query: list[tuple[str, str]], body: bytes, unknown: type[OutcomeUnknown]
+    ) -> None:
         try:
-            answer, hidden = self._send(method, self._path, query, body)
+            answer, hidden = self._send(call, method, self._path, query, body)
         except TransportError as error:
             if error.status is not None and 200 <= error.status < 300:
                 return  # DIS has said yes; what its answer's body lacks changes nothing
@@ -276,22 +304,34 @@ class DisClient:
         raise failure
 
     def _send(
-        self, method: str, path: str, query: list[tuple[str, str]], body: bytes
+        self, call: _Call, method: str, path: str, query: list[tuple[str, str]], body: bytes
     ) -> tuple[HttpAnswer, tuple[str, ...]]:
         """One exchange; once more where the answer shows that this gateway's clock or credentials were outdated.
 
         Such an answer says that nothing was applied, so that this is safe for a write as well.
         """
         credentials = self._credentials.snapshot()
-        request = self._signer.sign(credentials, method, path, query, body)
-        answer = self._transport.send(request, deadline=math.inf)
+        answer = self._exchange(call, self._signer.sign(credentials, method, path, query, body))
         if not answers.is_success(answer) and self._mended(answer, credentials):
             credentials = self._credentials.snapshot()
-            request = self._signer.sign(credentials, method, path, query, body)
-            answer = self._transport.send(request, deadline=math.inf)
-        if not answers.is_success(answer) and answers.row_of(answer).reason == CREDENTIALS_REJECTED:
-            self._rejected = credentials
+            answer = self._exchange(call, self._signer.sign(credentials, method, path, query, body))
         return answer, credentials.secrets
+
+    def _exchange(self, call: _Call, request: HttpRequest) -> HttpAnswer:
+        """Send a signed request once, and tell the observer. Raises :class:`TransportError`."""
+        attempt = self._observer.began(call.operation, request, call.sent, call.traces)
+        call.sent += 1
+        outcome: HttpAnswer | TransportError | None = None
+        try:
+            if attempt.headers:
+                request = replace(request, headers={**request.headers, **attempt.headers})
+            outcome = answer = self._transport.send(request, deadline=math.inf)
+            return answer
+        except TransportError as error:
+            outcome = error
+            raise
+        finally:
+            attempt.ended(outcome)
 
     def _mended(self, answer: HttpAnswer, used: Credentials) -> bool:
         """Whether another attempt may do better, as something was outdated that now is not."""

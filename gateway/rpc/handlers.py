@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.service import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
+from gateway.rpc.calls import MethodCalls
 from gateway.rpc.status import rpc_status
 
 Request = TypeVar("Request", bound=Message)
@@ -21,27 +21,43 @@ THREADS = "experimental_thread_pool"
 """The attribute of a method by which grpcio finds threads other than those of the server."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call may take where the caller set no deadline."""
-
-log = structlog.get_logger("gateway.rpc")
+_ABOUT_MAX = 300
+"""Characters of what a call was about that get into the log."""
 
 
 def unary(
-    method: Callable[[Request, Caller], Message], kind: type[Request], max_message: int, clock: Callable[[], float]
+    method: Callable[[Request, Caller], Message],
+    kind: type[Request],
+    max_message: int,
+    clock: Callable[[], float],
+    calls: MethodCalls,
 ) -> grpc.RpcMethodHandler[bytes, Message]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
-    It takes the request as bytes, so that one which is too large or broken gets an answer with details as well.
+    It takes the request as bytes, so that one which is too large or broken gets an answer with details as well. Here,
+    and not in an interceptor, which would cost more, ``calls`` hears of each call.
     """
 
     def call(data: bytes, context: grpc.ServicerContext) -> Message:
+        began = clock()
+        caller = Caller(
+            began + _time_left(context),
+            context.add_callback,
+            calls.began(context.invocation_metadata()) if calls.traced else None,
+        )
+        request: Message | None = None
         try:
             request = parsed(data, kind, max_message)
-            return method(request, Caller(clock() + _time_left(context), context.add_callback))
-        except GatewayError as error:
-            abort(context, error)
-        except Exception:
-            log.exception("call_failed_unexpectedly", method=kind.DESCRIPTOR.name)
-            abort(context, GatewayError("the gateway failed unexpectedly; its log has more"))
+            response = method(request, caller)
+        except GatewayError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            error = unexpected(failure)
+        else:
+            calls.ended(clock() - began, caller.trace)
+            return response
+        calls.failed(clock() - began, error, about(request), context.invocation_metadata(), caller.trace)
+        abort(context, error)
 
     return grpc.unary_unary_rpc_method_handler(
         call, request_deserializer=None, response_serializer=lambda message: message.SerializeToString()
@@ -52,6 +68,21 @@ def abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:
     """End a call with an error and its details."""
     context.abort_with_status(rpc_status(error))
     raise AssertionError("abort_with_status raises")
+
+
+def unexpected(problem: Exception) -> GatewayError:
+    """What a caller hears of a defect of the gateway; the log has its traceback."""
+    error = GatewayError("the gateway failed unexpectedly; its log has more")
+    error.__cause__ = problem
+    return error
+
+
+def about(request: Message | None) -> str:
+    """What a request is about, for the log: as it came, so shown with care."""
+    named = getattr(request, "key", request)
+    parts = [getattr(named, field, "") for field in ("stream_name", "app_name", "partition_id")]
+    text = "/".join(part for part in parts if part)[:_ABOUT_MAX]
+    return text if text.isprintable() else ascii(text)
 
 
 def _time_left(context: grpc.ServicerContext) -> float:

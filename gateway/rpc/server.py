@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.errors import ListenError
+from gateway.rpc.calls import CallsOf, unseen
 from gateway.rpc.departure import connections
-from gateway.rpc.handlers import MethodTable, unary
+from gateway.rpc.handlers import MethodTable, Request, unary
 from gateway.rpc.listeners import Bound, bind
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.probes import Probes
@@ -48,8 +50,10 @@ class GatewayServer:
         settings: ServerSettings,
         clock: Callable[[], float] = time.monotonic,
         ready: Callable[[], bool] = lambda: True,
+        calls_of: CallsOf = unseen,
     ) -> None:
         self._settings = settings
+        self._calls_of = calls_of
         self._service = service
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
         self._server = grpc.server(
@@ -63,7 +67,7 @@ class GatewayServer:
             ),
         )
         reader = MessageReader(settings.app_name_max)
-        self._streams = StreamServicer(service, reader, settings.max_streams, settings.max_message, clock)
+        self._streams = StreamServicer(service, reader, settings.max_streams, settings.max_message, clock, calls_of)
         self._services = [SERVICE_NAME, health.SERVICE_NAME]
         self._server.add_generic_rpc_handlers((self._checkpoint_handlers(service, reader, clock),))
         if settings.admin_service:
@@ -86,6 +90,10 @@ class GatewayServer:
     def announce(self) -> None:
         """Say "serving", to those who ask for health."""
         self._probes.serving()
+
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return self._streams.open_count()
 
     def leave(self) -> None:
         """Say "not serving", and serve on."""
@@ -115,16 +123,24 @@ class GatewayServer:
     def _checkpoint_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
     ) -> grpc.GenericRpcHandler:
-        servicer, size = CheckpointServicer(service, reader), self._settings.max_message
-        methods: MethodTable = {
-            "GetCheckpoint": unary(servicer.get, pb.GetCheckpointRequest, size, clock),
-            "CommitCheckpoint": unary(servicer.commit, pb.CommitCheckpointRequest, size, clock),
-            "DeleteCheckpoint": unary(servicer.delete, pb.DeleteCheckpointRequest, size, clock),
-            "ListCheckpoints": unary(servicer.list, pb.ListCheckpointsRequest, size, clock),
-            "BatchGetCheckpoints": unary(servicer.batch_get, pb.BatchGetCheckpointsRequest, size, clock),
-            "BatchCommitCheckpoints": unary(servicer.batch_commit, pb.BatchCommitCheckpointsRequest, size, clock),
-            **self._streams.handlers(),
-        }
+        servicer, size = CheckpointServicer(service, reader, self._calls_of), self._settings.max_message
+
+        def one(
+            name: str, method: Callable[[Request, Caller], Message], kind: type[Request]
+        ) -> tuple[str, grpc.RpcMethodHandler[bytes, Message]]:
+            return name, unary(method, kind, size, clock, self._calls_of(name))
+
+        methods: MethodTable = dict(
+            (
+                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest),
+                one("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest),
+                one("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest),
+                one("ListCheckpoints", servicer.list, pb.ListCheckpointsRequest),
+                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest),
+                one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
+            )
+        )
+        methods.update(self._streams.handlers())
         return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
 
     def _admin_handlers(
@@ -132,6 +148,8 @@ class GatewayServer:
     ) -> grpc.GenericRpcHandler:
         servicer, size = CheckpointAdminServicer(service, reader), self._settings.max_message
         methods: MethodTable = {
-            "DeleteAppCheckpoints": unary(servicer.delete_app, pb.DeleteAppCheckpointsRequest, size, clock)
+            "DeleteAppCheckpoints": unary(
+                servicer.delete_app, pb.DeleteAppCheckpointsRequest, size, clock, self._calls_of("DeleteAppCheckpoints")
+            )
         }
         return grpc.method_handlers_generic_handler(ADMIN_SERVICE_NAME, methods)

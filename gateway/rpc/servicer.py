@@ -8,6 +8,7 @@ from gateway.checkpoints.work import CommitResult, ReadResult, Result
 from gateway.errors import GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
+from gateway.rpc.calls import CallsOf, unseen
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
 
@@ -18,9 +19,11 @@ ADMIN_SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["CheckpointAdminService
 class CheckpointServicer:
     """Each method takes a request and who waits for its answer, and returns or raises."""
 
-    def __init__(self, service: CheckpointService, reader: MessageReader) -> None:
+    def __init__(self, service: CheckpointService, reader: MessageReader, calls_of: CallsOf = unseen) -> None:
         self._service = service
         self._reader = reader
+        self._batch_gets = calls_of("BatchGetCheckpoints")
+        self._batch_commits = calls_of("BatchCommitCheckpoints")
 
     def get(self, request: pb.GetCheckpointRequest, caller: Caller) -> pb.GetCheckpointResponse:
         """``GetCheckpoint``."""
@@ -63,8 +66,11 @@ class CheckpointServicer:
             result = one if isinstance(one, InvalidField) else next(results)
             if isinstance(result, ReadResult):
                 response.results.add().response.CopyFrom(messages.read_response(result))
+                self._batch_gets.item(None, None, None)
             else:
-                response.results.add().status.CopyFrom(status_of(_error(result)))
+                failure = _error(result)
+                response.results.add().status.CopyFrom(status_of(failure))
+                self._batch_gets.item(None, failure, one if isinstance(one, CheckpointKey) else None)
         return response
 
     def batch_commit(
@@ -85,8 +91,11 @@ class CheckpointServicer:
             result = one if isinstance(one, InvalidField) else next(results)
             if isinstance(result, CommitResult):
                 response.results.add().response.CopyFrom(messages.commit_response(result))
+                self._batch_commits.item(None, None, None)
             else:
-                response.results.add().status.CopyFrom(status_of(_error(result)))
+                failure = _error(result)
+                response.results.add().status.CopyFrom(status_of(failure))
+                self._batch_commits.item(None, failure, one.key if isinstance(one, Commit) else None)
         return response
 
 

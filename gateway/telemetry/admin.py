@@ -9,8 +9,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+
 from gateway.errors import ListenError
-from gateway.telemetry.metrics import CONTENT_TYPE
 from gateway.telemetry.readiness import Readiness
 
 
