@@ -15,6 +15,7 @@ from gateway.config.load import (
 from gateway.config.model import (
     BreakerConfig,
     CacheConfig,
+    CallersConfig,
     CommitsConfig,
     Config,
     CredentialsConfig,
@@ -25,6 +26,7 @@ from gateway.config.model import (
     LogLevel,
     RetryConfig,
     ServerConfig,
+    SocketPolicy,
     UpstreamConfig,
     keys,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "TARGET_VARIABLE",
     "BreakerConfig",
     "CacheConfig",
+    "CallersConfig",
     "CommitsConfig",
     "Config",
     "CredentialsConfig",
@@ -47,6 +50,7 @@ __all__ = [
     "LogLevel",
     "RetryConfig",
     "ServerConfig",
+    "SocketPolicy",
     "UpstreamConfig",
     "describe",
     "expected",

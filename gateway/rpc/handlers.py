@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.service import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
+from gateway.rpc.admission import Admit, Permit, anybody
 from gateway.rpc.status import rpc_status
 
 Request = TypeVar("Request", bound=Message)
@@ -26,17 +27,23 @@ log = structlog.get_logger("gateway.rpc")
 
 
 def unary(
-    method: Callable[[Request, Caller], Message], kind: type[Request], max_message: int, clock: Callable[[], float]
+    method: Callable[[Request, Caller, Permit], Message],
+    kind: type[Request],
+    max_message: int,
+    clock: Callable[[], float],
+    admit: Admit = anybody,
 ) -> grpc.RpcMethodHandler[bytes, Message]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
-    It takes the request as bytes, so that one which is too large or broken gets an answer with details as well.
+    ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
+    or broken gets an answer with details as well.
     """
 
     def call(data: bytes, context: grpc.ServicerContext) -> Message:
         try:
+            permit = admit(context)
             request = parsed(data, kind, max_message)
-            return method(request, Caller(clock() + _time_left(context), context.add_callback))
+            return method(request, Caller(clock() + _time_left(context), context.add_callback), permit)
         except GatewayError as error:
             abort(context, error)
         except Exception:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from grpc_health.v1 import health
@@ -14,12 +13,17 @@ from grpc_reflection.v1alpha import reflection
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.errors import ListenError
+from gateway.rpc.admission import Admission, CallersSettings
 from gateway.rpc.handlers import MethodTable, unary
-from gateway.rpc.listeners import Bound, bind
+from gateway.rpc.limits import REFUSALS, ConnectionLimits, CountingPool, transport_options
+from gateway.rpc.listeners import Bound, Listeners
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.probes import Probes
+from gateway.rpc.refusal import Refusal
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
+from gateway.rpc.sockets import SocketAccess
 from gateway.rpc.streams import StreamServicer
+from gateway.rpc.tls import Certificates, TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class ServerSettings:
     admin_service: bool = False
     max_message: int = 1024 * 1024
     app_name_max: int = 50
+    reflection: bool = True
+    sockets: SocketAccess = field(default_factory=SocketAccess)
+    tls: TlsSettings | None = None
+    callers: CallersSettings | None = None
+    connection: ConnectionLimits = field(default_factory=ConnectionLimits)
     grace: float = 25.0
 
 
@@ -44,19 +53,27 @@ class GatewayServer:
     ) -> None:
         self._settings = settings
         self._service = service
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
+        self._admission = Admission(settings.callers, clock)
+        self._pool = CountingPool(settings.workers, settings.max_concurrent_calls, "rpc")
+        self._refusal = Refusal(self._pool, settings.max_concurrent_calls)
+        most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
             self._pool,
-            maximum_concurrent_rpcs=settings.max_concurrent_calls,
-            options=(
-                # two gateways on one port would each get a part of the calls: an address in use must be an error
-                ("grpc.so_reuseport", 0),
-                # somewhat more than is taken, so that a message which is too large gets an answer with details
-                ("grpc.max_receive_message_length", 4 * settings.max_message),
-            ),
+            maximum_concurrent_rpcs=most,
+            options=transport_options(settings.connection, settings.max_message, most),
         )
+        certificates = Certificates(settings.tls, clock) if settings.tls else None
+        self._listeners = Listeners(self._server, certificates, settings.sockets)
         reader = MessageReader(settings.app_name_max)
-        self._streams = StreamServicer(service, reader, settings.max_streams, settings.max_message, clock)
+        self._streams = StreamServicer(
+            service,
+            reader,
+            settings.max_streams,
+            settings.max_message,
+            clock,
+            self._admission,
+            settings.connection.max_age,
+        )
         self._services = [SERVICE_NAME, health.SERVICE_NAME]
         self._server.add_generic_rpc_handlers((self._checkpoint_handlers(service, reader, clock),))
         if settings.admin_service:
@@ -64,13 +81,15 @@ class GatewayServer:
             self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
         self._probes = Probes(self._services)
         self._server.add_generic_rpc_handlers((self._probes.handlers(),))
-        reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
         self.bound: tuple[Bound, ...] = ()
 
     def start(self) -> None:
         """Listen and serve. Raises :class:`ListenError` where an address cannot be used; nothing listens then."""
         try:
-            self.bound = tuple(bind(self._server, address) for address in self._settings.listen)
+            for address in self._settings.listen:
+                self.bound = (*self.bound, self._listeners.bind(address))
         except ListenError:
             self.stop(0)
             raise
@@ -84,32 +103,49 @@ class GatewayServer:
         """
         self._probes.stopping()
         self._streams.drain()
+        for one in self.bound:
+            one.remove()
         self._server.stop(self._settings.grace if grace is None else grace).wait()
         self._service.drain()  # whoever still waits holds a thread
         self._pool.shutdown(wait=True)
         self._probes.close()
+        self._refusal.close()
         self._streams.close()
 
     def _checkpoint_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
     ) -> grpc.GenericRpcHandler:
         servicer, size = CheckpointServicer(service, reader), self._settings.max_message
+        admit = self._admission.to
         methods: MethodTable = {
-            "GetCheckpoint": unary(servicer.get, pb.GetCheckpointRequest, size, clock),
-            "CommitCheckpoint": unary(servicer.commit, pb.CommitCheckpointRequest, size, clock),
-            "DeleteCheckpoint": unary(servicer.delete, pb.DeleteCheckpointRequest, size, clock),
-            "ListCheckpoints": unary(servicer.list, pb.ListCheckpointsRequest, size, clock),
-            "BatchGetCheckpoints": unary(servicer.batch_get, pb.BatchGetCheckpointsRequest, size, clock),
-            "BatchCommitCheckpoints": unary(servicer.batch_commit, pb.BatchCommitCheckpointsRequest, size, clock),
-            **self._streams.handlers(),
+            "GetCheckpoint": unary(servicer.get, pb.GetCheckpointRequest, size, clock, admit("GetCheckpoint")),
+            "CommitCheckpoint": unary(
+                servicer.commit, pb.CommitCheckpointRequest, size, clock, admit("CommitCheckpoint")
+            ),
+            "DeleteCheckpoint": unary(
+                servicer.delete, pb.DeleteCheckpointRequest, size, clock, admit("DeleteCheckpoint")
+            ),
+            "ListCheckpoints": unary(servicer.list, pb.ListCheckpointsRequest, size, clock, admit("ListCheckpoints")),
+            "BatchGetCheckpoints": unary(
+                servicer.batch_get, pb.BatchGetCheckpointsRequest, size, clock, admit("BatchGetCheckpoints")
+            ),
+            "BatchCommitCheckpoints": unary(
+                servicer.batch_commit, pb.BatchCommitCheckpointsRequest, size, clock, admit("BatchCommitCheckpoints")
+            ),
         }
-        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+        return self._refusal.guarded(SERVICE_NAME, methods, self._streams.handlers())
 
     def _admin_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
     ) -> grpc.GenericRpcHandler:
         servicer, size = CheckpointAdminServicer(service, reader), self._settings.max_message
         methods: MethodTable = {
-            "DeleteAppCheckpoints": unary(servicer.delete_app, pb.DeleteAppCheckpointsRequest, size, clock)
+            "DeleteAppCheckpoints": unary(
+                servicer.delete_app,
+                pb.DeleteAppCheckpointsRequest,
+                size,
+                clock,
+                self._admission.to("DeleteAppCheckpoints"),
+            )
         }
-        return grpc.method_handlers_generic_handler(ADMIN_SERVICE_NAME, methods)
+        return self._refusal.guarded(ADMIN_SERVICE_NAME, methods)

@@ -14,8 +14,9 @@ import structlog
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, Result
-from gateway.errors import Draining, GatewayError, InvalidField, Overloaded
+from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField, Overloaded
 from gateway.rpc import messages
+from gateway.rpc.admission import Admission, Admit, Permit
 from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
@@ -60,7 +61,10 @@ class Stream:
 
 
 class StreamServicer:
-    """``StreamCommits`` and ``WatchCheckpoints``; at most ``max_streams`` of them at once."""
+    """``StreamCommits`` and ``WatchCheckpoints``; at most ``max_streams`` of them at once.
+
+    With a ``max_age`` (seconds) a stream ends when it is older, as it does when the gateway stops.
+    """
 
     def __init__(
         self,
@@ -69,9 +73,13 @@ class StreamServicer:
         max_streams: int,
         max_message: int,
         clock: Callable[[], float],
+        admission: Admission,
+        max_age: float = 0.0,
     ) -> None:
         self._service = service
         self._reader = reader
+        self._admission = admission
+        self._max_age = max_age
         self._max_streams = max_streams
         self._max_message = max_message
         self._clock = clock
@@ -83,12 +91,13 @@ class StreamServicer:
 
     def handlers(self) -> MethodTable:
         """The methods, for ``CheckpointService``."""
+        admit_commits, admit_watch = self._admission.to("StreamCommits"), self._admission.to("WatchCheckpoints")
 
         def commits(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(context, lambda stream: self._commits(stream, requests))
+            return self._serve(context, admit_commits, lambda stream, permit: self._commits(stream, permit, requests))
 
         def watch(data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(context, lambda stream: self._watch(stream, data))
+            return self._serve(context, admit_watch, lambda stream, permit: self._watch(stream, permit, data))
 
         for behavior in (commits, watch):
             setattr(behavior, THREADS, self._pool)
@@ -109,11 +118,14 @@ class StreamServicer:
         """Let the threads go."""
         self._pool.shutdown(wait=True)
 
-    def _serve(self, context: grpc.ServicerContext, work: Callable[[Stream], Iterator[bytes]]) -> Iterator[bytes]:
+    def _serve(
+        self, context: grpc.ServicerContext, admit: Admit, work: Callable[[Stream, Permit], Iterator[bytes]]
+    ) -> Iterator[bytes]:
         try:
-            with self._opened() as stream:
+            permit = admit(context)
+            with self._opened() as stream, self._aging(stream):
                 if context.add_callback(stream.end):
-                    yield from work(stream)
+                    yield from work(stream, permit)
         except GatewayError as error:
             abort(context, error)
         except Exception:
@@ -136,18 +148,33 @@ class StreamServicer:
                 self._open.discard(stream)
             self._room.release()
 
-    def _commits(self, stream: Stream, requests: Iterator[bytes]) -> Iterator[bytes]:
-        commits = _Commits(self._service, self._reader, self._max_message, self._clock)
+    @contextmanager
+    def _aging(self, stream: Stream) -> Iterator[None]:
+        if not self._max_age:
+            yield
+            return
+        timer = threading.Timer(self._max_age, stream.end, kwargs={"draining": True})
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _commits(self, stream: Stream, permit: Permit, requests: Iterator[bytes]) -> Iterator[bytes]:
+        commits = _Commits(self._service, self._reader, permit, self._max_message, self._clock)
         stream.on_end(commits.take_no_more)
         threading.Thread(target=commits.read, args=(requests,), name="stream-reader", daemon=True).start()
         yield from commits.answers()
         if stream.draining:
             raise _draining()
 
-    def _watch(self, stream: Stream, data: bytes) -> Iterator[bytes]:
+    def _watch(self, stream: Stream, permit: Permit, data: bytes) -> Iterator[bytes]:
         request = parsed(data, pb.WatchCheckpointsRequest, self._max_message)
         messages.check_count("keys", len(request.keys))
         keys = [self._reader.bare_key(key, f"keys[{place}]") for place, key in enumerate(request.keys)]
+        for key in keys:
+            permit(key.stream_name, key.app_name)
         news = threading.Semaphore(0)
         ended = threading.Event()
 
@@ -161,6 +188,7 @@ class StreamServicer:
             self._service.present(watch, keys, Caller(self._clock() + COMMIT_TIMEOUT))
             while not ended.is_set():
                 for key, checkpoint in watch.take():
+                    permit(key.stream_name, key.app_name)  # the callers may be others by now
                     yield messages.watch_response(key, checkpoint).SerializeToString()
                 news.acquire()
         finally:
@@ -173,10 +201,16 @@ class _Commits:
     """The commits of one stream: one thread reads them, another sends the answers, a queue is between them."""
 
     def __init__(
-        self, service: CheckpointService, reader: MessageReader, max_message: int, clock: Callable[[], float]
+        self,
+        service: CheckpointService,
+        reader: MessageReader,
+        permit: Permit,
+        max_message: int,
+        clock: Callable[[], float],
     ) -> None:
         self._service = service
         self._reader = reader
+        self._permit = permit
         self._max_message = max_message
         self._clock = clock
         self._answers: queue.SimpleQueue[pb.StreamCommitsResponse | None] = queue.SimpleQueue()
@@ -238,8 +272,12 @@ class _Commits:
             if not request.HasField("commit"):
                 raise InvalidField("commit", "is mandatory")
             commit = self._reader.commit(request.commit)
+            self._permit(commit.key.stream_name, commit.key.app_name)
         except InvalidField as error:
             self._answer(request.id, error if error.field == "commit" else error.under("commit"))
+            return
+        except (CallerNotAllowed, CallerUnknown) as error:
+            self._answer(request.id, error)
             return
         self._service.submit(
             commit, lambda result: self._answer(request.id, result), deadline=self._clock() + COMMIT_TIMEOUT
@@ -263,4 +301,4 @@ class _Commits:
 
 
 def _draining() -> Draining:
-    return Draining("the gateway is stopping; connect again", retry_after=1.0)
+    return Draining("the gateway is stopping, or the stream is too old; connect again", retry_after=1.0)
