@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "delete": "gateway.cli.checkpoints:delete",
     "doctor": "gateway.cli.doctor:doctor",
     "health": "gateway.cli.health:health",
+    "token": "gateway.cli.token:token",
     "config": "gateway.cli.configuration:config",
     "version": "gateway.cli.version:version",
 }

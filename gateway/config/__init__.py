@@ -2,6 +2,8 @@
 
 from gateway.config.check import is_loopback, require_serving
 from gateway.config.load import (
+    CALLER_TOKEN_FILE_VARIABLE,
+    CALLER_TOKEN_VARIABLE,
     CONFIG_VARIABLE,
     FLAGS,
     TARGET_VARIABLE,
@@ -32,6 +34,8 @@ from gateway.config.model import (
 )
 
 __all__ = [
+    "CALLER_TOKEN_FILE_VARIABLE",
+    "CALLER_TOKEN_VARIABLE",
     "CONFIG_VARIABLE",
     "FLAGS",
     "TARGET_VARIABLE",
