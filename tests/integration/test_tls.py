@@ -127,7 +127,7 @@ def test_tls_before_1_2_is_refused(
         context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         assert connection.version() == {ssl.TLSVersion.TLSv1: "TLSv1"}.get(version, "TLSv1.1")
-    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION|EOF"):
+    with pytest.raises(ssl.SSLError, match=r"PROTOCOL_VERSION|EOF"):
         secured.version(context)
 
 
