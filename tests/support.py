@@ -92,8 +92,14 @@ def key(partition: str = "0", *, stream: str = STREAM, app: str = APP) -> pb.Che
 class Client:
     """The generated stub, with a deadline on every call."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials | None = None, **arguments: int | str
+    ) -> None:
+        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1), *arguments.items()]
+        if credentials is None:
+            self.channel = grpc.insecure_channel(address, options=options)
+        else:
+            self.channel = grpc.secure_channel(address, credentials, options=options)
         self.stub = pb_grpc.CheckpointServiceStub(self.channel)
 
     def get(self, partition: str = "0", **fields: object) -> pb.GetCheckpointResponse:

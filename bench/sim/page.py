@@ -116,9 +116,7 @@ class _Figures:
 def page(hours: Mapping[Scenario, Mapping[str, Hour]]) -> str:
     """The whole page."""
     words = {"consumers": CONSUMERS, "demand": DEMAND, "read_every": READ_EVERY, "in_time": IN_TIME}
-    figures = {
-        scenario: {client: _Figures.of(hour) for client, hour in ran.items()} for scenario, ran in hours.items()
-    }
+    figures = {scenario: {client: _Figures.of(hour) for client, hour in ran.items()} for scenario, ran in hours.items()}
     text = _HEAD.format(**words)
     for scenario, of in figures.items():
         link = "".join(c for c in scenario.title.lower().replace(" ", "-") if c.isalnum() or c == "-")
