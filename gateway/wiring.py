@@ -13,11 +13,11 @@ from pathlib import Path
 from gateway.checkpoints.core import CoreSettings
 from gateway.config import CallersConfig, Config, CredentialsConfig, ServerConfig, SocketPolicy, UpstreamConfig
 from gateway.dis.breaker import Breaker, BreakerSettings
-from gateway.dis.client import DisEndpoint
 from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
 from gateway.dis.pace import Pace
 from gateway.dis.renewal import RenewedCredentials
 from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signer import DisEndpoint
 from gateway.dis.signing import SigningScope
 from gateway.dis.sources import MetadataSource, TokenSource
 from gateway.dis.transport import RequestsTransport, TransportSettings

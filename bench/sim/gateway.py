@@ -29,7 +29,7 @@ from gateway.checkpoints.work import (
     Start,
 )
 from gateway.config import Config
-from gateway.dis.client import DisClient, DisEndpoint
+from gateway.dis.client import DisClient
 from gateway.dis.credentials import AuthToken, Credentials
 from gateway.dis.http import AnswerLost, HttpAnswer, HttpRequest, NotSent
 from gateway.dis.signing import AUTH_TOKEN_HEADER, SigningScope

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 
 from gateway.dis.breaker import Breaker, BreakerSettings
-from gateway.dis.client import DisClient, DisEndpoint
+from gateway.dis.client import DisClient
 from gateway.dis.credentials import KeyPair, StaticCredentials
 from gateway.dis.http import AnswerLost, HttpAnswer, HttpRequest, NotSent
 from gateway.dis.pace import FORGOTTEN, Pace
 from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signer import DisEndpoint
 from gateway.dis.signing import SigningScope
-from gateway.errors import CircuitOpen, CommitOutcomeUnknown, GatewayError, UpstreamError, UpstreamUnavailable
+from gateway.errors import (
+    CircuitOpen,
+    CommitOutcomeUnknown,
+    DeadlineTooShort,
+    GatewayError,
+    UpstreamError,
+    UpstreamUnavailable,
+)
 from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
 
 KEY = CheckpointKey("stream", "app", "0")
@@ -39,13 +49,14 @@ CUT = AnswerLost("the connection to DIS broke")
 class Rig:
     """A client before a DIS that follows a script, on a clock that only sleeping moves."""
 
-    def __init__(self, *script: Outcome, **settings: float) -> None:
+    def __init__(self, *script: Outcome, failures: int = 1_000_000, **settings: float) -> None:
         self.now = 1000.0
         self.script = list(script)
         self.requests: list[HttpRequest] = []
+        self.times: list[float] = []
         self.slept: list[float] = []
         self.pace = Pace(lambda: self.now)
-        never = BreakerSettings(failures=1_000_000, failure_share=2.0)
+        never = BreakerSettings(failures=failures, failure_share=2.0)
         self.breaker = Breaker(never, lambda: self.now)
         self.resilience = Resilience(
             self.breaker,
@@ -69,10 +80,16 @@ class Rig:
 
     def send(self, request: HttpRequest, deadline: float) -> HttpAnswer:
         self.requests.append(request)
+        self.times.append(self.now)
         outcome = self.script.pop(0) if self.script else CREATED if request.method == "POST" else FOUND
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    @property
+    def pauses(self) -> list[float]:
+        """Between the requests."""
+        return [round(after - before, 6) for before, after in pairwise(self.times)]
 
     def read(self, seconds: float = math.inf) -> object:
         return self.client.read(KEY, lambda until=self.now + seconds: until)
@@ -86,7 +103,7 @@ def test_a_read_that_failed_for_the_moment_is_sent_again(outcome: Outcome) -> No
     rig = Rig(outcome, outcome)
     assert rig.read() is not None
     assert len(rig.requests) == 3
-    assert rig.slept == [0.1, 0.2]
+    assert rig.pauses == [0.1, 0.2]
 
 
 @pytest.mark.parametrize("outcome", [THROTTLED, REFUSED, error("APIGW.0308", 429)])
@@ -124,13 +141,66 @@ def test_attempts_are_bounded_and_the_last_failure_is_told() -> None:
 def test_the_wait_doubles_up_to_its_bound() -> None:
     rig = Rig(*[CUT] * 6, attempts=7, max_seconds=0.5)
     rig.read()
-    assert rig.slept == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
+    assert rig.pauses == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
 
 
 def test_what_dis_asks_for_is_waited_for() -> None:
     rig = Rig(error("APIGW.0308", 429, Retry_After="3"))
     rig.commit()
-    assert rig.slept == [3.1]
+    assert rig.pauses == [3.1]
+
+
+def test_what_dis_asks_for_is_told_to_the_caller_where_it_is_long() -> None:
+    rig = Rig(error("APIGW.0308", 429, Retry_After="6"))
+    with pytest.raises(UpstreamError) as caught:
+        rig.commit()
+    assert (caught.value.retry_after, rig.slept) == (6, [])
+
+
+def test_nothing_is_sent_for_those_who_have_left() -> None:
+    rig = Rig()
+    with pytest.raises(DeadlineTooShort):
+        rig.client.commit(COMMIT, lambda: 0.0)
+    assert rig.requests == []
+    rig.commit()  # and it keeps nobody else back
+    assert len(rig.requests) == 1
+
+
+def test_a_pause_ends_when_everybody_has_left() -> None:
+    rig, begin = Rig(error("APIGW.0308", 429, Retry_After="4")), 1000.0
+    with pytest.raises(UpstreamError) as caught:
+        rig.client.commit(COMMIT, lambda: math.inf if rig.now < begin + 1 else 0.0)
+    assert caught.value.metadata["dis_error_code"] == "APIGW.0308"
+    assert rig.now < begin + 2
+    assert len(rig.requests) == 1
+
+
+def test_what_dis_said_is_told_if_the_breaker_opens_before_the_next_attempt() -> None:
+    rig = Rig(BROKEN, failures=1)
+    with pytest.raises(UpstreamError) as caught:
+        rig.read()
+    assert caught.value.metadata["dis_error_code"] == "DIS.5000"
+
+
+@pytest.mark.parametrize("minutes", [-40, 40])
+def test_each_of_the_calls_under_way_when_the_clock_has_jumped_is_sent_again(minutes: int) -> None:
+    rig = Rig()
+    date = format_datetime(datetime.fromtimestamp(rig.now, UTC) + timedelta(minutes=minutes), usegmt=True)
+    skewed = error("DIS.4105", 441, Date=date)
+    rig.read()
+    answered = iter([skewed, FOUND, skewed, FOUND])  # of the second call, then of the first
+    others: list[object] = []
+
+    def send(request: HttpRequest, deadline: float) -> HttpAnswer:
+        if not others:
+            others.append("begun")
+            others.append(rig.read())  # while the first is under way, signed with the old clock
+        return next(answered)
+
+    rig.send = send  # type: ignore[method-assign]
+    assert rig.read() is not None
+    assert others[1] is not None
+    assert rig.breaker.states()["all"] == "closed"
 
 
 @pytest.mark.parametrize("seconds", [0.09, 0.1])
