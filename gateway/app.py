@@ -15,11 +15,19 @@ import structlog
 
 from gateway import wiring
 from gateway.checkpoints.service import CheckpointService
-from gateway.config import Config, CredentialsConfig, LoadedConfig, LogLevel, UpstreamConfig, require_serving
+from gateway.config import (
+    Config,
+    CredentialsConfig,
+    LoadedConfig,
+    LogLevel,
+    TelemetryConfig,
+    UpstreamConfig,
+    require_serving,
+)
 from gateway.dis.breaker import Breaker, State
 from gateway.dis.client import DisClient
 from gateway.dis.transport import RequestsTransport
-from gateway.errors import ListenError
+from gateway.errors import ConfigurationError, ListenError
 from gateway.rpc.listeners import Bound
 from gateway.rpc.server import GatewayServer
 from gateway.signals import stop_signal
@@ -32,6 +40,7 @@ from gateway.wiring import DISTRIBUTION
 
 if TYPE_CHECKING:
     from gateway.emulator import Emulator
+    from gateway.telemetry.otlp import Otlp
 
 DEV_EMULATOR_PORT = 9552
 DEV_PROJECT = "0123456789abcdef0123456789abcdef"
@@ -47,6 +56,8 @@ class Gateway:
         self._transports = [RequestsTransport(wiring.transport_settings(config.upstream))]
         self._resilience = wiring.resilience(config)
         self.metrics = Metrics(version(DISTRIBUTION))
+        self._otlp = _otlp(config.telemetry, self.metrics)
+        tracing = self._otlp.tracing if self._otlp else None
         credentials = wiring.credentials_provider(config.credentials, config.upstream, self._transports)
         client = DisClient(
             wiring.endpoint(config.upstream),
@@ -54,7 +65,7 @@ class Gateway:
             self._transports[0],
             wiring.utc,
             self._resilience,
-            observer=Attempts(self.metrics),
+            observer=Attempts(self.metrics, tracing),
         )
         self.service = CheckpointService(
             client,
@@ -81,7 +92,7 @@ class Gateway:
             "When the credentials in use expire; not there if they do not",
             lambda: credentials.expires.timestamp() if credentials.expires else None,
         )
-        calls = Calls(self.metrics, log_good=config.log.level is LogLevel.DEBUG)
+        calls = Calls(self.metrics, tracing, log_good=config.log.level is LogLevel.DEBUG)
         self._server = GatewayServer(self.service, wiring.server_settings(config), calls_of=calls)
         self.metrics.watch("disgw_streams_open", "Open streams", self._server.open_streams)
         self._readiness = Readiness()
@@ -136,6 +147,8 @@ class Gateway:
         self.service.close()
         for transport in self._transports:
             transport.close()
+        if self._otlp:
+            self._otlp.close()
 
     def __enter__(self) -> Gateway:
         self.start()
@@ -206,6 +219,25 @@ def _started_emulator(keys: CredentialsConfig) -> Emulator:
             continue
         return emulator
     raise failure
+
+
+def _otlp(config: TelemetryConfig, metrics: Metrics) -> Otlp | None:
+    if not config.otlp_endpoint:
+        return None
+    try:
+        from gateway.telemetry.otlp import Otlp  # costly to import, and most gateways have no collector
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "telemetry.otlp_endpoint", f"needs `pip install '{DISTRIBUTION}[otel]'`: there is no {error.name}"
+        ) from error
+    return Otlp(
+        config.otlp_endpoint,
+        version(DISTRIBUTION),
+        metrics.registry,
+        traces=config.otlp_traces,
+        metrics=config.otlp_metrics,
+        ratio=config.sample_ratio,
+    )
 
 
 def _admin(config: Config, readiness: Readiness, metrics: Metrics) -> AdminServer | None:

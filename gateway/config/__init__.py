@@ -25,6 +25,7 @@ from gateway.config.model import (
     LogLevel,
     RetryConfig,
     ServerConfig,
+    TelemetryConfig,
     UpstreamConfig,
     keys,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "LogLevel",
     "RetryConfig",
     "ServerConfig",
+    "TelemetryConfig",
     "UpstreamConfig",
     "describe",
     "expected",
