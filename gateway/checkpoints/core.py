@@ -155,7 +155,7 @@ class Core:
                 self._drop_if_idle(state, call.key)
             elif call.phase is Phase.SENT:
                 self._doubt(state, call.key)
-                self._answer(call, _unknown(call))
+                self._answer(call, _unknown(call, Status.DEADLINE_EXCEEDED, "the call's time ended"))
             elif isinstance(call, CommitCall | DeleteCall):
                 self._unqueue(state, call)
                 self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
@@ -173,6 +173,16 @@ class Core:
             state.writing = None
             self._write_finished(state, job, outcome)
         self._go_on(state, job.key)
+        return self._taken()
+
+    def abandon(self) -> list[Effect]:
+        """The process ends before DIS has answered: whoever waits for a write hears that its outcome is unknown."""
+        sent = [state.writing for state in self._states.values() if isinstance(state.writing, WriteJob)]
+        for job in sent:
+            for call in job.calls:
+                if call.phase is Phase.SENT:
+                    self._doubt(self._states[job.key], job.key)
+                    self._answer(call, _unknown(call, Status.UNAVAILABLE, "the gateway ended"))
         return self._taken()
 
     def drain(self) -> list[Effect]:
@@ -553,9 +563,9 @@ def _stopping() -> Draining:
     return Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
 
 
-def _unknown(call: Call) -> GatewayError:
+def _unknown(call: Call, status: Status, what: str) -> GatewayError:
     kind = CommitOutcomeUnknown if isinstance(call, CommitCall) else DeleteOutcomeUnknown
     again = "commit the same number" if kind is CommitOutcomeUnknown else "delete it"
-    error = kind(f"the call's time ended while its write was under way; {again} again, that is safe")
-    error.status = Status.DEADLINE_EXCEEDED
+    error = kind(f"{what} while the write was under way; {again} again, that is safe")
+    error.status = status
     return error

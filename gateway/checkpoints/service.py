@@ -291,6 +291,13 @@ class CheckpointService:
             effects = self._core.drain()
         self._perform(effects)
 
+    def abandon(self) -> None:
+        """:meth:`drain`, and wait for DIS no longer: callers of a write that was sent hear that its fate is unknown."""
+        self.drain()
+        with self._lock:
+            effects = self._core.abandon()
+        self._perform(effects)
+
     def close(self) -> None:
         """:meth:`drain`, follow what was sent to its end, and stop."""
         self.drain()

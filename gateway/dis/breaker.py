@@ -30,7 +30,10 @@ PATIENCE = 1.0
 ALL = "all"
 """The name of the circuit that every call goes through; the others have the names of :class:`Kind`."""
 
-_REJECTED = frozenset({"UPSTREAM_CREDENTIALS_REJECTED", "UPSTREAM_CLOCK_SKEW"})
+CREDENTIALS_REJECTED = "UPSTREAM_CREDENTIALS_REJECTED"
+_REJECTED = frozenset({CREDENTIALS_REJECTED, "UPSTREAM_CLOCK_SKEW"})
+SOONEST = 20.0
+"""Seconds after credentials were rejected before others are tried: three calls a minute, however often they change."""
 
 
 class Kind(StrEnum):
@@ -70,6 +73,7 @@ class _Circuit:
         self.state = State.CLOSED
         self.cause = ""
         self._seconds = 0.0
+        self._since = 0.0
         self._until = 0.0
 
     def admits(self, now: float) -> bool:
@@ -87,7 +91,12 @@ class _Circuit:
         until = now + seconds
         if self.state is not State.OPEN or until > self._until:
             log.warning("breaker_opened", circuit=self.name, cause=cause, seconds=seconds)
-            self.state, self.cause, self._seconds, self._until = State.OPEN, cause, seconds, max(until, self._until)
+            self.state, self.cause, self._seconds = State.OPEN, cause, seconds
+            self._since, self._until = now, max(until, self._until)
+
+    def open_at_most(self, seconds: float) -> None:
+        """Counted from when it opened."""
+        self._until = min(self._until, self._since + seconds)
 
     def open_again(self, now: float) -> None:
         """A probe has failed."""
@@ -146,9 +155,16 @@ class Breaker:
 
     @property
     def shut_out(self) -> str:
-        """Why no call at all is sent: the reason of the error that stopped them. Empty where calls are sent."""
+        """Why no call at all is sent: the reason of the error that stopped them. Empty where some are sent."""
         with self._changed:
-            return self._all.cause
+            causes = [circuit.cause for circuit in self._circuits.values()]
+            return self._all.cause or (causes[0] if all(causes) else "")
+
+    def credentials_replaced(self) -> None:
+        """Others are in use than those that DIS has rejected: a probe need not wait for long."""
+        with self._changed:
+            if self._all.cause == CREDENTIALS_REJECTED:
+                self._all.open_at_most(SOONEST)
 
     def enter(self, kind: Kind) -> None:
         """Ask to send a call; :meth:`leave` must follow. Raises :class:`CircuitOpen`."""

@@ -6,6 +6,7 @@ been applied is decided here, and nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -31,6 +32,7 @@ from gateway.dis.signing import SigningDialect, SigningScope
 from gateway.errors import (
     CircuitOpen,
     CommitOutcomeUnknown,
+    CredentialsUnavailable,
     DeleteOutcomeUnknown,
     GatewayError,
     InvalidUpstreamAnswer,
@@ -168,6 +170,7 @@ class DisClient:
         self._resilience = resilience
         self._sleep = sleep
         self.clock_offset = timedelta()
+        self._rejected: Credentials | None = None
         self._signer = RequestSigner(endpoint, lambda: now() + self.clock_offset)
         self._project = f"/v2/{endpoint.project_id}"
         self._path = f"{self._project}/checkpoints"
@@ -250,6 +253,7 @@ class DisClient:
 
     def _guarded(self, kind: Kind, attempt: Callable[[], ResultT]) -> ResultT:
         """One attempt: the breaker may refuse it, and hears how it ended."""
+        self._look_for_others()
         self._resilience.enter(kind)
         failure: GatewayError | None = None
         try:
@@ -262,6 +266,16 @@ class DisClient:
             raise
         finally:
             self._resilience.ended(kind, failure)
+
+    def _look_for_others(self) -> None:
+        """Rejected credentials shut all calls out for long; others in their place are worth a probe before that."""
+        rejected = self._rejected
+        if rejected is None:
+            return
+        with contextlib.suppress(CredentialsUnavailable):  # then it is up to the breaker
+            if self._credentials.snapshot() != rejected:
+                self._rejected = None
+                self._resilience.credentials_replaced()
 
     def _get(self, call: _Call, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
         try:

@@ -23,7 +23,8 @@ FASTER_AT_LEAST = 1.0
 SLOWEST = 5.0
 """Calls a second, however often DIS throttles."""
 HELD = 1.0
-"""Seconds after a cut in which there is no other: the calls that were under way say nothing new."""
+"""Seconds in which there is no other cut, after one and after the places given before it have been used up: how the
+calls fare that were under way, or on their way out at the old rate, says nothing of the new one."""
 FORGOTTEN = 120.0
 """Seconds without throttling after which the rate is free again."""
 _BURST = 0.25
@@ -41,6 +42,7 @@ class Pace:
         self._lock = threading.Lock()
         self._cut_to = math.inf
         self._cut_at = -math.inf
+        self._held_until = -math.inf
         self._next = -math.inf
         self._second = -math.inf
         self._sent = 0
@@ -73,11 +75,12 @@ class Pace:
         """DIS has said that it is asked too often."""
         with self._lock:
             now = self._clock()
-            if now - self._cut_at < HELD:
+            if now < self._held_until:
                 return
             limit = self._limit(now)
             self._cut_to = max(SLOWEST, SLOWER * min(limit, max(self._rate, float(self._sent))))
             self._cut_at = now
+            self._held_until = max(now, self._next) + HELD
             log.warning("slower_towards_dis", calls_a_second=round(self._cut_to, 1))
 
     def _limit(self, now: float) -> float:

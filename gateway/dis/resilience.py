@@ -90,6 +90,10 @@ class Resilience:
         if error is not None and error.reason == "UPSTREAM_THROTTLED":
             self.pace.throttled()
 
+    def credentials_replaced(self) -> None:
+        """Others are in use than those that DIS has rejected."""
+        self.breaker.credentials_replaced()
+
     def pause(self, error: GatewayError, attempts: int, until: float) -> float | None:
         """Seconds after which to send it again; None if that is not to be. ``attempts``: how many there were."""
         if not _may_be_sent_again(error) or attempts >= self._settings.attempts:

@@ -70,7 +70,8 @@ class DisHttp:
         project: str | None = None,
     ) -> None:
         self._api = api
-        self._identity = identity
+        self.identity = identity
+        """Who is let in; may be replaced at any time."""
         self._faults = faults
         self._journal = journal
         self._held = held
@@ -124,7 +125,7 @@ class DisHttp:
     def _applied(self, request: web.Request, incoming: Incoming, handler: Handler, request_id: str) -> Answer:
         path = {name: unquote(value) for name, value in request.match_info.items()}
         try:
-            verify(incoming, self._identity, self._clock())
+            verify(incoming, self.identity, self._clock())
             if self._project is not None and path.get("project", self._project) != self._project:
                 raise DisError("DIS.4117")
             return handler(self._api, path, dict(incoming.pairs), incoming.body)

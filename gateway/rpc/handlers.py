@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -11,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.service import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
+from gateway.rpc.admission import Admit, Permit, anybody
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.status import rpc_status
 
@@ -21,21 +21,25 @@ THREADS = "experimental_thread_pool"
 """The attribute of a method by which grpcio finds threads other than those of the server."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call may take where the caller set no deadline."""
+_NEVER = 10 * 365 * 86_400.0
+"""What gRPC gives as the time left where there is no deadline is beyond this."""
 _ABOUT_MAX = 300
 """Characters of what a call was about that get into the log."""
 
 
 def unary(
-    method: Callable[[Request, Caller], Message],
+    method: Callable[[Request, Caller, Permit], Message],
     kind: type[Request],
     max_message: int,
     clock: Callable[[], float],
     calls: MethodCalls,
+    admit: Admit = anybody,
 ) -> grpc.RpcMethodHandler[bytes, Message]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
-    It takes the request as bytes, so that one which is too large or broken gets an answer with details as well. Here,
-    and not in an interceptor, which would cost more, ``calls`` hears of each call.
+    ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
+    or broken gets an answer with details as well. Here, and not in an interceptor, which would cost more, ``calls``
+    hears of each call.
     """
 
     def call(data: bytes, context: grpc.ServicerContext) -> Message:
@@ -47,8 +51,9 @@ def unary(
         )
         request: Message | None = None
         try:
+            permit = admit(context)
             request = parsed(data, kind, max_message)
-            response = method(request, caller)
+            response = method(request, caller, permit)
         except GatewayError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
@@ -87,7 +92,7 @@ def about(request: Message | None) -> str:
 
 def _time_left(context: grpc.ServicerContext) -> float:
     left = context.time_remaining()
-    return DEFAULT_TIMEOUT if left is None or math.isinf(left) else left
+    return DEFAULT_TIMEOUT if left is None or left > _NEVER else left
 
 
 def parsed(data: bytes, kind: type[Request], max_message: int) -> Request:

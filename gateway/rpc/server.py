@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.message import Message
@@ -15,18 +14,27 @@ from grpc_reflection.v1alpha import reflection
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.errors import ListenError
+from gateway.rpc.admission import Admission, CallersSettings, Permit
 from gateway.rpc.calls import CallsOf, unseen
+from gateway.rpc.departure import connections
 from gateway.rpc.handlers import MethodTable, Request, unary
-from gateway.rpc.listeners import Bound, bind
+from gateway.rpc.limits import REFUSALS, ConnectionLimits, CountingPool, transport_options
+from gateway.rpc.listeners import Bound, Listeners
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.probes import Probes
+from gateway.rpc.refusal import Refusal
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
+from gateway.rpc.sockets import SocketAccess
 from gateway.rpc.streams import StreamServicer
+from gateway.rpc.tls import Certificates, TlsSettings
+
+_PATIENT_PART = 0.8
+"""Share of the time to stop after which calls that still wait are answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes, ``grace`` in seconds."""
+    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes."""
 
     listen: Sequence[str]
     workers: int = 128
@@ -35,7 +43,11 @@ class ServerSettings:
     admin_service: bool = False
     max_message: int = 1024 * 1024
     app_name_max: int = 50
-    grace: float = 25.0
+    reflection: bool = True
+    sockets: SocketAccess = field(default_factory=SocketAccess)
+    tls: TlsSettings | None = None
+    callers: CallersSettings | None = None
+    connection: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 class GatewayServer:
@@ -46,59 +58,89 @@ class GatewayServer:
         service: CheckpointService,
         settings: ServerSettings,
         clock: Callable[[], float] = time.monotonic,
+        ready: Callable[[], bool] = lambda: True,
         calls_of: CallsOf = unseen,
     ) -> None:
         self._settings = settings
         self._calls_of = calls_of
         self._service = service
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
+        self._admission = Admission(settings.callers, clock)
+        self._pool = CountingPool(settings.workers, settings.max_concurrent_calls, "rpc")
+        self._refusal = Refusal(self._pool, settings.max_concurrent_calls)
+        most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
             self._pool,
-            maximum_concurrent_rpcs=settings.max_concurrent_calls,
-            options=(
-                # two gateways on one port would each get a part of the calls: an address in use must be an error
-                ("grpc.so_reuseport", 0),
-                # somewhat more than is taken, so that a message which is too large gets an answer with details
-                ("grpc.max_receive_message_length", 4 * settings.max_message),
-            ),
+            maximum_concurrent_rpcs=most,
+            options=transport_options(settings.connection, settings.max_message, most),
         )
+        certificates = Certificates(settings.tls, clock) if settings.tls else None
+        self._listeners = Listeners(self._server, certificates, settings.sockets)
         reader = MessageReader(settings.app_name_max)
-        self._streams = StreamServicer(service, reader, settings.max_streams, settings.max_message, clock, calls_of)
+        self._streams = StreamServicer(
+            service,
+            reader,
+            settings.max_streams,
+            settings.max_message,
+            clock,
+            self._admission,
+            settings.connection.max_age,
+            calls_of,
+        )
         self._services = [SERVICE_NAME, health.SERVICE_NAME]
         self._server.add_generic_rpc_handlers((self._checkpoint_handlers(service, reader, clock),))
         if settings.admin_service:
             self._services.append(ADMIN_SERVICE_NAME)
             self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
-        self._probes = Probes(self._services)
+        self._probes = Probes(self._services, ready)
         self._server.add_generic_rpc_handlers((self._probes.handlers(),))
-        reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
         self.bound: tuple[Bound, ...] = ()
 
     def start(self) -> None:
         """Listen and serve. Raises :class:`ListenError` where an address cannot be used; nothing listens then."""
         try:
-            self.bound = tuple(bind(self._server, address) for address in self._settings.listen)
+            for address in self._settings.listen:
+                self.bound = (*self.bound, self._listeners.bind(address))
         except ListenError:
             self.stop(0)
             raise
         self._server.start()
+
+    def announce(self) -> None:
+        """Say "serving", to those who ask for health."""
         self._probes.serving()
 
     def open_streams(self) -> int:
         """How many streams are open."""
         return self._streams.open_count()
 
-    def stop(self, grace: float | None = None) -> None:
-        """Say "not serving", take no new calls, and return when those under way have ended or ``grace`` seconds have.
+    def leave(self) -> None:
+        """Say "not serving", and serve on."""
+        self._probes.stopping()
 
-        A call that has not ended by then is cut off for its caller, but its write to DIS goes on to its end.
+    def connections(self) -> int:
+        """How many connections clients have."""
+        return connections(self.bound)
+
+    def stop(self, seconds: float) -> None:
+        """Take no new calls, and return when those under way have ended; that takes at most about ``seconds``.
+
+        Streams answer what they took and end with ``GATEWAY_DRAINING``. Shortly before the time is over whoever still
+        waits is told how its call stands; a write that was sent goes on to its end.
         """
         self._probes.stopping()
         self._streams.drain()
-        self._server.stop(self._settings.grace if grace is None else grace).wait()
+        for one in self.bound:
+            one.remove()
+        ended = self._server.stop(seconds)
+        if not ended.wait(seconds * _PATIENT_PART):
+            self._service.abandon()
+            ended.wait()
         self._service.drain()  # whoever still waits holds a thread
         self._pool.shutdown(wait=True)
         self._probes.close()
+        self._refusal.close()
         self._streams.close()
 
     def _checkpoint_handlers(
@@ -107,9 +149,9 @@ class GatewayServer:
         servicer, size = CheckpointServicer(service, reader, self._calls_of), self._settings.max_message
 
         def one(
-            name: str, method: Callable[[Request, Caller], Message], kind: type[Request]
+            name: str, method: Callable[[Request, Caller, Permit], Message], kind: type[Request]
         ) -> tuple[str, grpc.RpcMethodHandler[bytes, Message]]:
-            return name, unary(method, kind, size, clock, self._calls_of(name))
+            return name, unary(method, kind, size, clock, self._calls_of(name), self._admission.to(name))
 
         methods: MethodTable = dict(
             (
@@ -121,8 +163,7 @@ class GatewayServer:
                 one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
-        methods.update(self._streams.handlers())
-        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+        return self._refusal.guarded(SERVICE_NAME, methods, self._streams.handlers())
 
     def _admin_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
@@ -130,7 +171,12 @@ class GatewayServer:
         servicer, size = CheckpointAdminServicer(service, reader), self._settings.max_message
         methods: MethodTable = {
             "DeleteAppCheckpoints": unary(
-                servicer.delete_app, pb.DeleteAppCheckpointsRequest, size, clock, self._calls_of("DeleteAppCheckpoints")
+                servicer.delete_app,
+                pb.DeleteAppCheckpointsRequest,
+                size,
+                clock,
+                self._calls_of("DeleteAppCheckpoints"),
+                self._admission.to("DeleteAppCheckpoints"),
             )
         }
-        return grpc.method_handlers_generic_handler(ADMIN_SERVICE_NAME, methods)
+        return self._refusal.guarded(ADMIN_SERVICE_NAME, methods)

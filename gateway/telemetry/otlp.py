@@ -38,8 +38,6 @@ from gateway.telemetry.tracing import Tracing
 
 SECONDS = 30.0
 """Between two deliveries of metrics."""
-LAST_SECONDS = 3.0
-"""That the last delivery may take: an end must not wait for a collector."""
 
 _SCOPE = "gateway"
 _UNKNOWN: Any = None
@@ -71,11 +69,11 @@ class Otlp:
             self._closing.append(sender.close)
             self._aborting.append(sender.abort)
 
-    def close(self) -> None:
-        """Deliver what there is, within :data:`LAST_SECONDS`."""
+    def close(self, seconds: float) -> None:
+        """Deliver what there is, within some ``seconds``: an end does not wait for a collector."""
         closing, self._closing = self._closing, []
         threads = [threading.Thread(target=close, name="otlp-close", daemon=True) for close in closing]
-        until = time.monotonic() + LAST_SECONDS
+        until = time.monotonic() + seconds
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -21,6 +21,7 @@ IAM = {
     "DISGW_CREDENTIALS__IAM_USER": "user",
     "DISGW_CREDENTIALS__IAM_PASSWORD": "password-that-nothing-may-show",
 }
+TLS = {"DISGW_SERVER__TLS_CERT_FILE": "/tls/tls.crt", "DISGW_SERVER__TLS_KEY_FILE": "/tls/tls.key"}
 SERVING = {
     **SECRETS,
     "DISGW_UPSTREAM__ENDPOINT": "https://dis.example.com",
@@ -73,6 +74,9 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
             "server.listen": "127.0.0.1:1",
             "server.admin_listen": "127.0.0.1:2",
             "limits.app_name_max": "60",
+            "server.socket_mode": "0600",
+            "server.max_connection_age_seconds": "60.5",
+            "callers.unix_socket": "check",
             "upstream.max_calls_per_second": "5.5",
             "breaker.rejected_seconds": "60.5",
             "breaker.blacklisted_seconds": "300.5",
@@ -82,6 +86,8 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
             environ = {**SECRETS, key.variable: value}
         if key.name.startswith("iam_"):
             environ = {**IAM, key.variable: value}
+        if key.name.startswith("tls_"):
+            environ = {**TLS, key.variable: value}
         loaded = load(environ=environ)
         assert loaded.origins[key.dotted] == f"environment {key.variable}"
         assert str(getattr(getattr(loaded.config, key.section), key.name)).lower() == value
@@ -116,7 +122,11 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         ({"DISGW_UPSTREAM__ENDPOINT": "http://dis.example.com"}, "upstream.endpoint", "https://"),
         ({"DISGW_UPSTREAM__CA_FILE": "/no/such/file"}, "upstream.ca_file", "no file"),
         ({"DISGW_UPSTREAM__CA_FILE": __file__}, "upstream.ca_file", "no certificates"),
-        ({"DISGW_TELEMETRY__OTLP_ENDPOINT": "http://user:pw@collector:4318"}, "telemetry.otlp_endpoint", "must not hold"),
+        (
+            {"DISGW_TELEMETRY__OTLP_ENDPOINT": "http://user:pw@collector:4318"},
+            "telemetry.otlp_endpoint",
+            "must not hold",
+        ),
         ({"DISGW_TELEMETRY__OTLP_ENDPOINT": "collector:4318"}, "telemetry.otlp_endpoint", "URL"),
         ({"DISGW_UPSTREAM__PROXY": "http://proxy:3128/?password=x"}, "upstream.proxy", "must end"),
         ({"DISGW_UPSTREAM__PROXY": "proxy:3128"}, "upstream.proxy", "URL"),
@@ -126,7 +136,7 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         ({"DISGW_SERVER__LISTEN": "::1:50551"}, "server.listen", "host:port"),
         ({"DISGW_SERVER__LISTEN": "127.0.0.1:1,127.0.0.1:1"}, "server.listen", "twice"),
         ({"DISGW_SERVER__LISTEN": "0.0.0.0:50551"}, "server.listen", "server.insecure"),
-        ({"DISGW_SERVER__LISTEN": "unix:///" + "d" * 107}, "server.listen", "107 bytes"),
+        ({"DISGW_SERVER__LISTEN": "unix:///" + "d" * 107}, "server.listen", "100 bytes"),
         ({"DISGW_SERVER__LISTEN": "unix://"}, "server.listen", "name a file"),
         ({"DISGW_SERVER__ADMIN_LISTEN": "unix:///x"}, "server.admin_listen", "host:port"),
         ({"DISGW_LIMITS__APP_NAME_MAX": "201"}, "limits.app_name_max", "up to 200"),
