@@ -93,8 +93,8 @@ docs-check: $(BIN)/.ready
 .PHONY: lock
 lock: $(BIN)/.ready ## Pin every dependency anew, with hashes
 	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-	  -o requirements/runtime.txt pyproject.toml
-	$(BIN)/pip-compile -q --upgrade --extra dev --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --extra otel -o requirements/runtime.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --extra dev --extra otel --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 
 .PHONY: clean

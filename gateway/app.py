@@ -17,11 +17,19 @@ import structlog
 
 from gateway import wiring
 from gateway.checkpoints.service import CheckpointService
-from gateway.config import Config, CredentialsConfig, LoadedConfig, LogLevel, UpstreamConfig, require_serving
+from gateway.config import (
+    Config,
+    CredentialsConfig,
+    LoadedConfig,
+    LogLevel,
+    TelemetryConfig,
+    UpstreamConfig,
+    require_serving,
+)
 from gateway.dis.breaker import Breaker, State
 from gateway.dis.client import DisClient
 from gateway.dis.transport import RequestsTransport
-from gateway.errors import CredentialsUnavailable, ListenError
+from gateway.errors import ConfigurationError, CredentialsUnavailable, ListenError
 from gateway.rpc.departure import Departure, Farewell
 from gateway.rpc.listeners import Bound
 from gateway.rpc.server import GatewayServer
@@ -36,10 +44,13 @@ from gateway.wiring import DISTRIBUTION
 
 if TYPE_CHECKING:
     from gateway.emulator import Emulator
+    from gateway.telemetry.otlp import Otlp
 
 FINISH_SECONDS = 4.0
 """So long calls have to finish when no more are taken. With the default grace of 25 s this is below a pod's 30 s."""
 _HANGS_SECONDS = 0.5
+_LAST_SECONDS = 0.2
+"""What is told to a collector at the end has what is left of that time, or so long."""
 _LOOK_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 
@@ -63,6 +74,8 @@ class Gateway:
         self._resilience = wiring.resilience(config)
         self._config = config
         self.metrics = Metrics(version(DISTRIBUTION))
+        self._otlp = _otlp(config.telemetry, self.metrics)
+        tracing = self._otlp.tracing if self._otlp else None
         self._credentials = wiring.credentials_provider(config.credentials, config.upstream, self._transports)
         client = DisClient(
             wiring.endpoint(config.upstream),
@@ -70,7 +83,7 @@ class Gateway:
             self._transports[0],
             wiring.utc,
             self._resilience,
-            observer=Attempts(self.metrics),
+            observer=Attempts(self.metrics, tracing),
         )
         self.service = CheckpointService(
             client,
@@ -106,7 +119,7 @@ class Gateway:
         self.metrics.watch(
             "disgw_draining", "1 after it was asked to stop", lambda: float(self.readiness.stage is Stage.DRAINING)
         )
-        calls = Calls(self.metrics, log_good=config.log.level is LogLevel.DEBUG)
+        calls = Calls(self.metrics, tracing, log_good=config.log.level is LogLevel.DEBUG)
         self._server = GatewayServer(
             self.service,
             wiring.server_settings(config),
@@ -188,6 +201,7 @@ class Gateway:
 
     def stop(self, seconds: float = FINISH_SECONDS) -> None:
         """Stop taking calls, finish those under way within about ``seconds``, close what is open."""
+        began = time.monotonic()
         self.readiness.draining()
         self._server.stop(seconds)
         if self._admin:
@@ -195,6 +209,8 @@ class Gateway:
         self.service.close()
         for transport in self._transports:
             transport.close()
+        if self._otlp:
+            self._otlp.close(max(_LAST_SECONDS, seconds - (time.monotonic() - began)))
 
     def __enter__(self) -> Gateway:
         self.start()
@@ -296,6 +312,25 @@ def _started_emulator(keys: CredentialsConfig) -> Emulator:
             continue
         return emulator
     raise failure
+
+
+def _otlp(config: TelemetryConfig, metrics: Metrics) -> Otlp | None:
+    if not config.otlp_endpoint:
+        return None
+    try:
+        from gateway.telemetry.otlp import Otlp  # costly to import, and most gateways have no collector
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "telemetry.otlp_endpoint", f"needs `pip install '{DISTRIBUTION}[otel]'`: there is no {error.name}"
+        ) from error
+    return Otlp(
+        config.otlp_endpoint,
+        version(DISTRIBUTION),
+        metrics.registry,
+        traces=config.otlp_traces,
+        metrics=config.otlp_metrics,
+        ratio=config.sample_ratio,
+    )
 
 
 def _admin(config: Config, readiness: Readiness, metrics: Metrics) -> AdminServer | None:

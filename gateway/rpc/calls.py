@@ -27,7 +27,7 @@ class MethodCalls(Protocol):
         """A call has come."""
         ...
 
-    def ended(self, seconds: float | None, trace: Trace | None, *, cancelled: bool = False) -> None:
+    def ended(self, seconds: float | None, trace: Trace | None, about: str = "", *, cancelled: bool = False) -> None:
         """It went well; or its caller went away before there was an answer."""
         ...
 
@@ -48,7 +48,7 @@ class _Unseen:
     def began(self, metadata: Metadata) -> Trace | None:
         return None
 
-    def ended(self, seconds: float | None, trace: Trace | None, *, cancelled: bool = False) -> None:
+    def ended(self, seconds: float | None, trace: Trace | None, about: str = "", *, cancelled: bool = False) -> None:
         """Nobody wants to know."""
 
     def failed(

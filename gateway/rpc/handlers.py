@@ -62,7 +62,7 @@ def unary(
         except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
             error = unexpected(failure)
         else:
-            calls.ended(clock() - began, caller.trace)
+            calls.ended(clock() - began, caller.trace, about(request) if calls.traced else "")
             return response
         calls.failed(clock() - began, error, about(request), context.invocation_metadata(), caller.trace)
         abort(context, error)

@@ -13,7 +13,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.trace import Traces
 
 if TYPE_CHECKING:
-    from gateway.telemetry.tracing import AttemptSpan, Tracing
+    from gateway.telemetry.tracing import AttemptSpan, Tracing, Unfollowed
 
 _STATUSES = frozenset({*map(int, HTTPStatus), 441})
 """441 is what DIS has for a rejected signature. Others count as one, so that no server can make many series."""
@@ -37,7 +37,7 @@ class Attempts:
 
 class _Attempt:
     def __init__(
-        self, metrics: Metrics, operation: Operation, span: AttemptSpan | None, clock: Callable[[], float]
+        self, metrics: Metrics, operation: Operation, span: AttemptSpan | Unfollowed | None, clock: Callable[[], float]
     ) -> None:
         self._metrics = metrics
         self._operation = operation

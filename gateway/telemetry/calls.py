@@ -70,7 +70,7 @@ class _Method:
     def began(self, metadata: Metadata) -> Trace | None:
         return self._tracing.rpc(self._name, metadata) if self._tracing else None
 
-    def ended(self, seconds: float | None, trace: Trace | None, *, cancelled: bool = False) -> None:
+    def ended(self, seconds: float | None, trace: Trace | None, about: str = "", *, cancelled: bool = False) -> None:
         if cancelled:
             self._rpcs.labels(self._name, CANCELLED).inc()
         else:
@@ -78,7 +78,7 @@ class _Method:
             if seconds is not None:
                 self._seconds.observe(seconds)
         if self._tracing and trace is not None:
-            self._tracing.rpc_ended(trace, CANCELLED if cancelled else Status.OK.value)
+            self._tracing.rpc_ended(trace, CANCELLED if cancelled else Status.OK.value, about)
         if self._log_good:
             log.debug("rpc_ended", method=self._name, cancelled=cancelled, **_more(seconds, trace, ()))
 
@@ -89,7 +89,7 @@ class _Method:
         if seconds is not None:
             self._seconds.observe(seconds)
         if self._tracing and trace is not None:
-            self._tracing.rpc_ended(trace, error.status.value, error.reason)
+            self._tracing.rpc_ended(trace, error.status.value, about, error.reason)
         self._log("rpc_failed", error, about, _more(seconds, trace, metadata))
 
     def item(self, seconds: float | None, error: GatewayError | None, about: CheckpointKey | None) -> None:
