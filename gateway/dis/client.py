@@ -6,7 +6,6 @@ been applied is decided here, and nowhere else.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import math
@@ -227,8 +226,7 @@ class DisClient:
 
     def _guarded(self, kind: Kind, attempt: Callable[[], ResultT]) -> ResultT:
         """One attempt: the breaker may refuse it, and hears how it ended."""
-        self._look_for_others()
-        self._resilience.enter(kind)
+        self._enter(kind)
         failure: GatewayError | None = None
         try:
             return attempt()
@@ -241,15 +239,22 @@ class DisClient:
         finally:
             self._resilience.ended(kind, failure)
 
-    def _look_for_others(self) -> None:
+    def _enter(self, kind: Kind) -> None:
         """Rejected credentials shut all calls out for long; others in their place are worth a probe before that."""
-        rejected = self._rejected
-        if rejected is None:
-            return
-        with contextlib.suppress(CredentialsUnavailable):  # then it is up to the breaker
-            if self._credentials.snapshot() != rejected:
-                self._rejected = None
-                self._resilience.credentials_replaced()
+        try:
+            self._resilience.enter(kind)
+        except CircuitOpen as refusal:
+            if refusal.metadata["cause"] != CREDENTIALS_REJECTED or not self._has_others():
+                raise
+            self._resilience.credentials_replaced()
+            self._resilience.enter(kind)
+
+    def _has_others(self) -> bool:
+        """Whether there are other credentials than those that DIS has rejected last."""
+        try:
+            return self._rejected is not None and self._credentials.snapshot() != self._rejected
+        except CredentialsUnavailable:
+            return False
 
     def _get(self, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
         try:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.dis.breaker import ALL, WINDOW, Breaker, BreakerSettings, Kind, State
+from gateway.dis.breaker import ALL, SOONEST, WINDOW, Breaker, BreakerSettings, Kind, State
 from gateway.errors import CircuitOpen, CommitOutcomeUnknown, GatewayError, Status, UpstreamError, UpstreamUnavailable
 from tests.support import wait_until
 
@@ -94,6 +94,30 @@ def test_while_credentials_are_wrong_at_most_three_calls_a_minute_are_sent(rig: 
         sent += rig.call(REJECTED)
         rig.now += 0.1
     assert sent <= 11
+
+
+def test_other_credentials_than_the_rejected_ones_are_tried_soon_but_no_more_than_three_times_a_minute(
+    rig: Rig,
+) -> None:
+    rig.call(REJECTED)
+    rig.breaker.credentials_replaced()
+    rig.now += SOONEST - 0.1
+    assert not rig.call()
+    rig.now += 0.1
+    assert rig.call()
+    sent = 0
+    for _ in range(6000):  # ten minutes in which they are replaced, by others that are wrong, with every call
+        sent += rig.call(REJECTED)
+        rig.breaker.credentials_replaced()
+        rig.now += 0.1
+    assert 25 <= sent <= 31
+
+
+def test_other_credentials_do_not_end_what_is_not_about_them(rig: Rig) -> None:
+    rig.call(BLACKLISTED)
+    rig.breaker.credentials_replaced()
+    rig.now += 299
+    assert not rig.call()
 
 
 def test_a_call_that_was_under_way_when_it_opened_neither_closes_nor_shortens_it(rig: Rig) -> None:
