@@ -92,6 +92,14 @@ bench: $(BIN)/.ready ## Measure, and write docs/performance.md (needs Go)
 	cd bench/load && go build -o ../../.cache/bench-load .
 	$(BIN)/python bench/lanes.py
 
+.PHONY: hour
+hour: $(BIN)/.ready ## An hour of each trouble with DIS, simulated; writes docs/resilience.md
+	$(BIN)/python -m bench.hour
+
+.PHONY: hour-check
+hour-check: $(BIN)/.ready
+	$(BIN)/python -m bench.hour --check
+
 .PHONY: docs
 docs: $(BIN)/.ready ## Write the pages anew that are made from the code
 	$(BIN)/python scripts/document

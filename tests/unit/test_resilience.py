@@ -12,15 +12,16 @@ import pytest
 
 from gateway.dis.breaker import Breaker, BreakerSettings
 from gateway.dis.client import DisClient
-from gateway.dis.credentials import KeyPair, StaticCredentials
+from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials
 from gateway.dis.http import AnswerLost, HttpAnswer, HttpRequest, NotSent
-from gateway.dis.pace import FORGOTTEN, Pace
+from gateway.dis.pace import FORGOTTEN, HELD, Pace
 from gateway.dis.resilience import Resilience, RetrySettings
 from gateway.dis.signer import DisEndpoint
 from gateway.dis.signing import SigningScope
 from gateway.errors import (
     CircuitOpen,
     CommitOutcomeUnknown,
+    CredentialsUnavailable,
     DeadlineTooShort,
     GatewayError,
     UpstreamError,
@@ -29,6 +30,7 @@ from gateway.errors import (
 from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
 
 KEY = CheckpointKey("stream", "app", "0")
+KEYS = StaticCredentials(KeyPair("access", "secret"))
 COMMIT = Commit(Checkpoint(KEY, SequenceNumber(7)))
 FOUND = HttpAnswer(200, {}, b'{"sequence_number":"7","metadata":""}')
 CREATED = HttpAnswer(201, {}, b"")
@@ -49,7 +51,13 @@ CUT = AnswerLost("the connection to DIS broke")
 class Rig:
     """A client before a DIS that follows a script, on a clock that only sleeping moves."""
 
-    def __init__(self, *script: Outcome, failures: int = 1_000_000, **settings: float) -> None:
+    def __init__(
+        self,
+        *script: Outcome,
+        credentials: CredentialsProvider = KEYS,
+        failures: int = 1_000_000,
+        **settings: float,
+    ) -> None:
         self.now = 1000.0
         self.script = list(script)
         self.requests: list[HttpRequest] = []
@@ -67,7 +75,7 @@ class Rig:
         )
         self.client = DisClient(
             DisEndpoint("https://dis.example.com", "0" * 32, SigningScope("eu-de", "dis")),
-            StaticCredentials(KeyPair("access", "secret")),
+            credentials,
             self,
             lambda: datetime.fromtimestamp(self.now, UTC),
             self.resilience,
@@ -253,6 +261,36 @@ def test_an_open_breaker_is_not_waited_for() -> None:
     assert (len(rig.requests), rig.slept) == (1, [])
 
 
+class Replaceable:
+    """Credentials that a test replaces."""
+
+    def __init__(self) -> None:
+        self.now: AuthToken | CredentialsUnavailable = AuthToken("first")
+
+    def snapshot(self) -> AuthToken:
+        if isinstance(self.now, CredentialsUnavailable):
+            raise self.now
+        return self.now
+
+    def reload(self, rejected: object) -> AuthToken:
+        return self.snapshot()
+
+
+def test_while_rejected_credentials_shut_calls_out_replaced_ones_are_tried_before_the_minute_is_over() -> None:
+    credentials = Replaceable()
+    rig = Rig(error("DIS.4114", 441), credentials=credentials)
+    with pytest.raises(UpstreamError):
+        rig.read()
+    with pytest.raises(CircuitOpen):
+        rig.read()  # they are the same
+    credentials.now = CredentialsUnavailable("none now")
+    with pytest.raises(CircuitOpen):
+        rig.read()
+    credentials.now = AuthToken("second")
+    assert rig.read() == Checkpoint(KEY, SequenceNumber(7))
+    assert len(rig.requests) == 2
+
+
 class Paced:
     def __init__(self, most: float = math.inf) -> None:
         self.now = 500.0
@@ -306,6 +344,25 @@ def test_calls_that_were_under_way_when_it_throttled_are_one_throttling() -> Non
     assert 70 <= rig.pace.limit <= 100
 
 
+def test_calls_that_got_their_place_before_it_was_cut_do_not_cut_it_again() -> None:
+    rig = Paced()
+    rig.run(3, wanted=100)
+    rig.pace.throttled()
+    cut = rig.pace.limit
+    for _ in range(2 * math.floor(cut)):
+        rig.pace.reserve(math.inf)  # two seconds' worth of places, more than a cut is held
+    rig.now += HELD
+    rig.pace.throttled()  # what was under way before that
+    again = rig.pace.limit
+    assert again < cut
+    rig.now += HELD
+    rig.pace.throttled()  # one of those that had their place already
+    assert rig.pace.limit > again
+    rig.now += HELD
+    rig.pace.throttled()  # one that was sent at the new rate
+    assert rig.pace.limit < again
+
+
 def test_the_rate_comes_back_and_is_free_again() -> None:
     rig = Paced()
     rig.run(3, wanted=100)
@@ -317,6 +374,30 @@ def test_the_rate_comes_back_and_is_free_again() -> None:
     assert rig.pace.limit == math.inf
 
 
+def test_after_a_long_time_without_throttling_the_rate_comes_back_ever_faster() -> None:
+    rig = Paced()
+    rig.run(3, wanted=100)
+    for _ in range(20):  # down to the least
+        rig.pace.throttled()
+        rig.now += 2 * HELD
+    rig.pace.throttled()
+    low = rig.pace.limit
+    rig.now += 10
+    first = rig.pace.limit - low
+    assert first < low + 5  # it feels its way, as the limit may be near
+    rig.now += 30
+    assert rig.pace.limit - low > 10 * first
+
+
+def test_nobody_waits_for_more_than_half_of_its_time() -> None:
+    rig = Paced(most=1)
+    assert rig.pace.reserve(rig.now + 10) == 0.0
+    assert [rig.pace.reserve(rig.now + 10) for _ in range(5)] == pytest.approx([0.75, 1.75, 2.75, 3.75, 4.75])
+    with pytest.raises(UpstreamError, match="too late"):
+        rig.pace.reserve(rig.now + 10)
+    assert rig.pace.reserve(rig.now + 12) == pytest.approx(5.75)
+
+
 def test_a_turn_that_comes_too_late_is_refused_and_stays_free() -> None:
     rig = Paced(most=1)
     assert rig.pace.reserve(rig.now) == 0.0
@@ -324,7 +405,7 @@ def test_a_turn_that_comes_too_late_is_refused_and_stays_free() -> None:
         with pytest.raises(UpstreamError, match="nothing was sent") as caught:
             rig.pace.reserve(rig.now + 0.5)
     assert (caught.value.reason, caught.value.retry_after) == ("UPSTREAM_THROTTLED", 1.0)
-    assert rig.pace.reserve(rig.now + 1.0) == pytest.approx(0.75)
+    assert rig.pace.reserve(rig.now + 1.5) == pytest.approx(0.75)
 
 
 def test_a_client_that_is_throttled_slows_all_its_calls() -> None:
