@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.config import Config, ServerConfig
 from gateway.emulator import Emulator
+from gateway.rpc import limits
 from tests.support import Call, Client, Running, config_for, key, wait_until
 
 Start = Callable[[Config], Running]
@@ -150,6 +151,18 @@ def test_who_pings_too_often_is_disconnected(emulator: Emulator, start: Start) -
         goaway = next(payload for kind, _, payload in client.frames() if kind == GOAWAY)
     assert int.from_bytes(goaway[4:8]) == ENHANCE_YOUR_CALM
     assert running.client.commit(1)  # the others are left alone
+
+
+def test_a_client_that_is_gone_without_a_word_loses_its_connection(
+    emulator: Emulator, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "KEEPALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "KEEPALIVE_TIMEOUT_SECONDS", 0.3)
+    running = start(serving(emulator))
+    with closing(Http2(running.gateway.bound[0].address)) as silent:
+        kinds = [kind for kind, _, _ in silent.frames()]  # it answers no ping, and is cut off
+    assert PING in kinds
+    assert running.client.commit(1)
 
 
 def test_who_pings_now_and_then_stays_connected_without_a_call(emulator: Emulator, start: Start) -> None:
