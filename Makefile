@@ -92,6 +92,14 @@ bench: $(BIN)/.ready ## Measure, and write docs/performance.md (needs Go)
 	cd bench/load && go build -o ../../.cache/bench-load .
 	$(BIN)/python bench/lanes.py
 
+.PHONY: hour
+hour: $(BIN)/.ready ## An hour of each trouble with DIS, simulated; writes docs/resilience.md
+	$(BIN)/python -m bench.hour
+
+.PHONY: hour-check
+hour-check: $(BIN)/.ready
+	$(BIN)/python -m bench.hour --check
+
 .PHONY: docs
 docs: $(BIN)/.ready ## Write the pages anew that are made from the code
 	$(BIN)/python scripts/document
@@ -103,8 +111,8 @@ docs-check: $(BIN)/.ready
 .PHONY: lock
 lock: $(BIN)/.ready ## Pin every dependency anew, with hashes
 	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-	  -o requirements/runtime.txt pyproject.toml
-	$(BIN)/pip-compile -q --upgrade --extra dev --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --extra otel -o requirements/runtime.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --extra dev --extra otel --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -o requirements/audit.txt requirements/audit.in

@@ -128,6 +128,29 @@ ADVICE: dict[str, Advice] = {
 }
 # fmt: on
 
+CALLERS = frozenset(
+    {
+        "FIELD_INVALID",
+        "MESSAGE_TOO_LARGE",
+        "PARTITION_ID_INVALID",
+        "SEQUENCE_NUMBER_INVALID",
+        "SEQUENCE_NUMBER_OUT_OF_RANGE",
+        "STREAM_NOT_FOUND",
+        "PARTITION_NOT_FOUND",
+        "PARTITION_EXPIRED",
+        "APP_NOT_FOUND",
+        "APP_WITHOUT_CHECKPOINT",
+        "APP_ALREADY_EXISTS",
+        "APP_IN_USE",
+        "CHECKPOINT_REGRESSION",
+        "CONSUMER_GROUP_REBALANCING",
+        "CONSUMER_FENCED",
+        "DEADLINE_TOO_SHORT",
+        "GATEWAY_DRAINING",
+    }
+)
+"""Reasons that are the caller's to deal with, and nothing that whoever runs the gateway must mend."""
+
 
 def hint(reason: str) -> str:
     """What goes into a message so that whoever reads it can mend the cause; empty where that is not the operator's."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,11 +21,11 @@ from gateway.config import (
     is_loopback,
 )
 from gateway.dis.breaker import Breaker, BreakerSettings
-from gateway.dis.client import DisEndpoint
 from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
 from gateway.dis.pace import Pace
 from gateway.dis.renewal import RenewedCredentials
 from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signer import DisEndpoint
 from gateway.dis.signing import SigningScope
 from gateway.dis.sources import MetadataSource, TokenSource
 from gateway.dis.transport import RequestsTransport, TransportSettings
@@ -91,7 +93,11 @@ def transport_settings(upstream: UpstreamConfig) -> TransportSettings:
     )
 
 
-def resilience(config: Config) -> Resilience:
+def resilience(
+    config: Config,
+    clock: Callable[[], float] = time.monotonic,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Resilience:
     """What becomes of calls when DIS fails."""
     breaker, retry = config.breaker, config.retry
     settings = BreakerSettings(
@@ -102,10 +108,11 @@ def resilience(config: Config) -> Resilience:
         blacklisted_seconds=breaker.blacklisted_seconds,
     )
     return Resilience(
-        Breaker(settings, time.monotonic),
-        Pace(time.monotonic, config.upstream.max_calls_per_second or math.inf),
+        Breaker(settings, clock),
+        Pace(clock, config.upstream.max_calls_per_second or math.inf),
         RetrySettings(retry.attempts, retry.base_seconds, retry.max_seconds, retry.budget_share),
-        time.monotonic,
+        clock,
+        uniform,
     )
 
 
@@ -132,7 +139,6 @@ def server_settings(config: Config) -> ServerSettings:
         max_streams=server.max_streams,
         admin_service=server.admin_service,
         app_name_max=config.limits.app_name_max,
-        grace=server.grace_seconds,
         reflection=server.reflection,
         sockets=SocketAccess(int(server.socket_mode, 8), server.socket_group),
         tls=_tls(server),

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
@@ -112,6 +113,12 @@ class Client:
     def delete(self, partition: str = "0", **fields: object) -> pb.DeleteCheckpointResponse:
         request = pb.DeleteCheckpointRequest(**{"key": key(partition), **fields})
         return self.stub.DeleteCheckpoint(request, timeout=20, wait_for_ready=True)
+
+    def health(self) -> str:
+        """What the gateway says of itself to gRPC."""
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     def failure(self, call: Callable[..., object], *args: object, **fields: object) -> Call:
         """The failure of a call that must fail."""

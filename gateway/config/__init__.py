@@ -29,6 +29,7 @@ from gateway.config.model import (
     RetryConfig,
     ServerConfig,
     SocketPolicy,
+    TelemetryConfig,
     UpstreamConfig,
     keys,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "RetryConfig",
     "ServerConfig",
     "SocketPolicy",
+    "TelemetryConfig",
     "UpstreamConfig",
     "describe",
     "expected",

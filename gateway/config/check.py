@@ -29,6 +29,13 @@ def check(config: Config) -> None:
     _check_upstream(config.upstream)
     _check_credentials(config.credentials)
     _check_server(config.server)
+    if endpoint := config.telemetry.otlp_endpoint:
+        key = "telemetry.otlp_endpoint"
+        parts = _split_url(key, endpoint, "http://127.0.0.1:4318")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ConfigurationError(
+                key, "must not hold a user, a query or a fragment; headers come from OTEL_* variables"
+            )
 
 
 def require_serving(config: Config) -> None:

@@ -235,9 +235,25 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     min_ping_seconds: Annotated[
         float, Meta(ge=0.1, le=86_400, description="a client whose keepalive pings come faster is disconnected")
     ] = 10.0
+    startup_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="longest wait for the first credentials at start, before it gives up")
+    ] = 30.0
     grace_seconds: Annotated[
-        float, Meta(ge=0, le=3600, description="time that calls have to finish after SIGTERM; keep it below the pod's")
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="longest time that calls are still taken after SIGTERM; keep it 5 below the pod's, as what was "
+            "taken is finished after it",
+        ),
     ] = 25.0
+    quiet_seconds: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="after SIGTERM, calls are taken until no client was connected for so long"),
+    ] = 1.0
+    readiness_follows_upstream: Annotated[
+        bool, Meta(description="say `not ready` while DIS takes no calls; one trouble of DIS then takes all pods down")
+    ] = False
 
 
 class CallersConfig(Section, frozen=True, kw_only=True):
@@ -267,6 +283,27 @@ class LogConfig(Section, frozen=True, kw_only=True):
     format: Annotated[LogFormat, Meta(description="JSON lines, or text for people")] = LogFormat.JSON
 
 
+class TelemetryConfig(Section, frozen=True, kw_only=True):
+    """Traces and metrics by OpenTelemetry's OTLP over HTTP; off without an endpoint.
+
+    Needs the extra `otel`, which the image has. `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`,
+    `OTEL_EXPORTER_OTLP_HEADERS` and `OTEL_EXPORTER_OTLP_CERTIFICATE` are looked at as well.
+    """
+
+    otlp_endpoint: Annotated[
+        str,
+        Meta(
+            description="URL of a collector, such as `http://127.0.0.1:4318`; `/v1/traces` and `/v1/metrics` are added"
+        ),
+    ] = ""
+    otlp_traces: Annotated[bool, Meta(description="send traces there")] = True
+    otlp_metrics: Annotated[bool, Meta(description="send metrics there, those of `/metrics`")] = True
+    sample_ratio: Annotated[
+        float,
+        Meta(ge=0, le=1, description="share of calls that are traced; a caller that is in a trace decides for its own"),
+    ] = 0.1
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be configured."""
 
@@ -280,6 +317,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     callers: CallersConfig = CallersConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
 
 class Key(msgspec.Struct, frozen=True):

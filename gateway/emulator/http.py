@@ -20,6 +20,10 @@ from gateway.emulator.journal import Journal
 
 MAX_BODY = 1024 * 1024
 REQUEST_ID = "X-Request-Id"
+_SHOWN = frozenset(
+    {"accept", "content-length", "content-type", "host", "traceparent", "tracestate", "user-agent", "x-sdk-date"}
+)
+"""Headers that the journal keeps: the others may hold what nobody should see."""
 
 
 class Held:
@@ -89,7 +93,9 @@ class DisHttp:
             except web.HTTPRequestEntityTooLarge:
                 error = answers.error("APIGW.0201", _request_id(), status=413, message="Request entity too large")
                 return self._response(error, _request_id())
-            number = self._journal.add(request.method, path, query, _text(body), _unsigned(request))
+            number = self._journal.add(
+                request.method, path, query, _text(body), _unsigned(request), _shown_headers(request)
+            )
             faults = self._faults.take(request.method, path)
             return await self._answered(
                 request, Incoming(request.method, path, query, _headers(request), body), handler, faults, number
@@ -187,6 +193,10 @@ def _cut(request: web.Request) -> web.StreamResponse:
 
 def _headers(request: web.Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _shown_headers(request: web.Request) -> dict[str, str]:
+    return {name: value for name, value in _headers(request).items() if name in _SHOWN}
 
 
 def _unsigned(request: web.Request) -> str:

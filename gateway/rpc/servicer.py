@@ -9,6 +9,7 @@ from gateway.errors import CallerNotAllowed, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
+from gateway.rpc.calls import CallsOf, unseen
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
 
@@ -19,9 +20,11 @@ ADMIN_SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["CheckpointAdminService
 class CheckpointServicer:
     """Each method takes a request, who waits for its answer, and what they may do, and returns or raises."""
 
-    def __init__(self, service: CheckpointService, reader: MessageReader) -> None:
+    def __init__(self, service: CheckpointService, reader: MessageReader, calls_of: CallsOf = unseen) -> None:
         self._service = service
         self._reader = reader
+        self._batch_gets = calls_of("BatchGetCheckpoints")
+        self._batch_commits = calls_of("BatchCommitCheckpoints")
 
     def get(self, request: pb.GetCheckpointRequest, caller: Caller, permit: Permit) -> pb.GetCheckpointResponse:
         """``GetCheckpoint``."""
@@ -78,8 +81,11 @@ class CheckpointServicer:
             result = one if isinstance(one, GatewayError) else next(results)
             if isinstance(result, ReadResult):
                 response.results.add().response.CopyFrom(messages.read_response(result))
+                self._batch_gets.item(None, None, None)
             else:
-                response.results.add().status.CopyFrom(status_of(_error(result)))
+                failure = _error(result)
+                response.results.add().status.CopyFrom(status_of(failure))
+                self._batch_gets.item(None, failure, one if isinstance(one, CheckpointKey) else None)
         return response
 
     def batch_commit(
@@ -104,8 +110,11 @@ class CheckpointServicer:
             result = one if isinstance(one, GatewayError) else next(results)
             if isinstance(result, CommitResult):
                 response.results.add().response.CopyFrom(messages.commit_response(result))
+                self._batch_commits.item(None, None, None)
             else:
-                response.results.add().status.CopyFrom(status_of(_error(result)))
+                failure = _error(result)
+                response.results.add().status.CopyFrom(status_of(failure))
+                self._batch_commits.item(None, failure, one.key if isinstance(one, Commit) else None)
         return response
 
 

@@ -17,9 +17,11 @@ from gateway.checkpoints.work import CommitResult, Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField, Overloaded
 from gateway.rpc import messages
 from gateway.rpc.admission import Admission, Admit, Permit
-from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
+from gateway.rpc.calls import CallsOf, MethodCalls, unseen
+from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed, unexpected
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
+from gateway.trace import Trace
 
 MAX_UNANSWERED = 1000
 """Commits of one stream that are taken, and whose answers were not sent yet."""
@@ -75,11 +77,14 @@ class StreamServicer:
         clock: Callable[[], float],
         admission: Admission,
         max_age: float = 0.0,
+        calls_of: CallsOf = unseen,
     ) -> None:
         self._service = service
         self._reader = reader
         self._admission = admission
         self._max_age = max_age
+        self._commit_calls = calls_of("StreamCommits")
+        self._watch_calls = calls_of("WatchCheckpoints")
         self._max_streams = max_streams
         self._max_message = max_message
         self._clock = clock
@@ -94,10 +99,20 @@ class StreamServicer:
         admit_commits, admit_watch = self._admission.to("StreamCommits"), self._admission.to("WatchCheckpoints")
 
         def commits(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(context, admit_commits, lambda stream, permit: self._commits(stream, permit, requests))
+            return self._serve(
+                context,
+                self._commit_calls,
+                admit_commits,
+                lambda stream, permit, trace: self._commits(stream, permit, requests, trace),
+            )
 
         def watch(data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(context, admit_watch, lambda stream, permit: self._watch(stream, permit, data))
+            return self._serve(
+                context,
+                self._watch_calls,
+                admit_watch,
+                lambda stream, permit, trace: self._watch(stream, permit, data, trace),
+            )
 
         for behavior in (commits, watch):
             setattr(behavior, THREADS, self._pool)
@@ -118,19 +133,36 @@ class StreamServicer:
         """Let the threads go."""
         self._pool.shutdown(wait=True)
 
+    def open_count(self) -> int:
+        """How many streams are open."""
+        with self._lock:
+            return len(self._open)
+
     def _serve(
-        self, context: grpc.ServicerContext, admit: Admit, work: Callable[[Stream, Permit], Iterator[bytes]]
+        self,
+        context: grpc.ServicerContext,
+        calls: MethodCalls,
+        admit: Admit,
+        work: Callable[[Stream, Permit, Trace | None], Iterator[bytes]],
     ) -> Iterator[bytes]:
+        trace = calls.began(context.invocation_metadata()) if calls.traced else None
         try:
             permit = admit(context)
             with self._opened() as stream, self._aging(stream):
                 if context.add_callback(stream.end):
-                    yield from work(stream, permit)
-        except GatewayError as error:
-            abort(context, error)
-        except Exception:
-            log.exception("stream_failed_unexpectedly")
-            abort(context, GatewayError("the gateway failed unexpectedly; its log has more"))
+                    yield from work(stream, permit, trace)
+        except GatewayError as failure:
+            error = failure
+        except GeneratorExit:
+            calls.ended(None, trace, cancelled=True)
+            raise
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            error = unexpected(failure)
+        else:
+            calls.ended(None, trace, cancelled=not context.is_active())
+            return
+        calls.failed(None, error, "", context.invocation_metadata(), trace)
+        abort(context, error)
 
     @contextmanager
     def _opened(self) -> Iterator[Stream]:
@@ -161,15 +193,19 @@ class StreamServicer:
         finally:
             timer.cancel()
 
-    def _commits(self, stream: Stream, permit: Permit, requests: Iterator[bytes]) -> Iterator[bytes]:
-        commits = _Commits(self._service, self._reader, permit, self._max_message, self._clock)
+    def _commits(
+        self, stream: Stream, permit: Permit, requests: Iterator[bytes], trace: Trace | None
+    ) -> Iterator[bytes]:
+        commits = _Commits(
+            self._service, self._reader, permit, self._max_message, self._clock, self._commit_calls, trace
+        )
         stream.on_end(commits.take_no_more)
         threading.Thread(target=commits.read, args=(requests,), name="stream-reader", daemon=True).start()
         yield from commits.answers()
         if stream.draining:
             raise _draining()
 
-    def _watch(self, stream: Stream, permit: Permit, data: bytes) -> Iterator[bytes]:
+    def _watch(self, stream: Stream, permit: Permit, data: bytes, trace: Trace | None) -> Iterator[bytes]:
         request = parsed(data, pb.WatchCheckpointsRequest, self._max_message)
         messages.check_count("keys", len(request.keys))
         keys = [self._reader.bare_key(key, f"keys[{place}]") for place, key in enumerate(request.keys)]
@@ -185,7 +221,7 @@ class StreamServicer:
         stream.on_end(end)
         watch = self._service.watch(keys, news.release)
         try:
-            self._service.present(watch, keys, Caller(self._clock() + COMMIT_TIMEOUT))
+            self._service.present(watch, keys, Caller(self._clock() + COMMIT_TIMEOUT, trace=trace))
             while not ended.is_set():
                 for key, checkpoint in watch.take():
                     permit(key.stream_name, key.app_name)  # the callers may be others by now
@@ -207,12 +243,16 @@ class _Commits:
         permit: Permit,
         max_message: int,
         clock: Callable[[], float],
+        calls: MethodCalls,
+        trace: Trace | None,
     ) -> None:
         self._service = service
         self._reader = reader
         self._permit = permit
         self._max_message = max_message
         self._clock = clock
+        self._calls = calls
+        self._trace = trace
         self._answers: queue.SimpleQueue[pb.StreamCommitsResponse | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(MAX_UNANSWERED)
         self._lock = threading.Lock()
@@ -232,10 +272,9 @@ class _Commits:
             self._failed(error)
         except grpc.RpcError:
             log.debug("stream_broke")  # what was taken goes on, and nobody is there to hear of it
-        except Exception:
+        except Exception as problem:  # noqa: BLE001 — its traceback goes into the log
             if self._taking:
-                log.exception("stream_failed_unexpectedly")
-                self._failed(GatewayError("the gateway failed unexpectedly; its log has more"))
+                self._failed(unexpected(problem))
         self.take_no_more()
 
     def answers(self) -> Iterator[bytes]:
@@ -274,14 +313,22 @@ class _Commits:
             commit = self._reader.commit(request.commit)
             self._permit(commit.key.stream_name, commit.key.app_name)
         except InvalidField as error:
-            self._answer(request.id, error if error.field == "commit" else error.under("commit"))
+            wrong = error if error.field == "commit" else error.under("commit")
+            self._calls.item(None, wrong, None)
+            self._answer(request.id, wrong)
             return
         except (CallerNotAllowed, CallerUnknown) as error:
+            self._calls.item(None, error, commit.key)
             self._answer(request.id, error)
             return
-        self._service.submit(
-            commit, lambda result: self._answer(request.id, result), deadline=self._clock() + COMMIT_TIMEOUT
-        )
+        began, number = self._clock(), request.id
+
+        def answered(result: Result) -> None:
+            failure = result if isinstance(result, GatewayError) else None
+            self._calls.item(self._clock() - began, failure, commit.key)
+            self._answer(number, result)
+
+        self._service.submit(commit, answered, deadline=began + COMMIT_TIMEOUT, trace=self._trace)
 
     def _answer(self, number: int, result: Result) -> None:
         response = pb.StreamCommitsResponse(id=number)

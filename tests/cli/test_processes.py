@@ -125,12 +125,12 @@ def test_sigterm_finishes_a_commit_that_was_taken(emulator: Emulator, begin: Cal
         pending = pool.submit(client.commit, 41)
         emulator.wait_for_held(1)
         gateway.process.send_signal(signal.SIGTERM)
-        gateway.wait_for("stopping")
+        gateway.wait_for("draining")
         emulator.release()
         assert pending.result(30).result == pb.COMMIT_RESULT_COMMITTED
+    client.channel.close()
     assert gateway.finish() == 0
     assert emulator.checkpoint(STREAM, APP, 0) == ("41", "")
-    client.channel.close()
 
 
 def test_interrupted_by_a_person_it_ends_well_too(emulator: Emulator, begin: Callable[..., Process]) -> None:
