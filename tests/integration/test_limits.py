@@ -29,7 +29,7 @@ def serving(emulator: Emulator, **server: float) -> Config:
     return config_for(emulator, server=ServerConfig(listen="127.0.0.1:0", admin_listen="", **server))
 
 
-@pytest.mark.parametrize(("workers", "most"), [(2, 2), (1, 2)])  # the second waits for a thread, and counts as well
+@pytest.mark.parametrize(("workers", "most"), [(3, 2), (1, 2)])  # one that waits for a thread counts as well
 def test_a_call_too_many_is_told_so_with_details_and_health_goes_on(
     emulator: Emulator, start: Start, workers: int, most: int
 ) -> None:
@@ -41,10 +41,12 @@ def test_a_call_too_many_is_told_so_with_details_and_health_goes_on(
         client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key(partition)), timeout=50)
         for partition in ("0", "1")
     ]
-    emulator.wait_for_held(workers)
+    emulator.wait_for_held(min(workers, most))
     refused = until_refused(client)
     assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "GATEWAY_OVERLOADED")
+    assert refused.message == f"{most} calls are under way, and no more are taken"
     assert refused.retry_after == 1.0
+    assert b'disgw_rpcs_total{code="RESOURCE_EXHAUSTED",method="GetCheckpoint"}' in running.gateway.metrics.text()
     health = health_pb2_grpc.HealthStub(client.channel)
     assert health.Check(health_pb2.HealthCheckRequest(), timeout=20).status == health_pb2.HealthCheckResponse.SERVING
     emulator.clear_faults()
