@@ -39,6 +39,7 @@ def transport_options(limits: ConnectionLimits, max_message: int, max_calls: int
         ("grpc.max_concurrent_streams", max_calls),
         ("grpc.keepalive_time_ms", _ms(KEEPALIVE_SECONDS)),
         ("grpc.keepalive_timeout_ms", _ms(KEEPALIVE_TIMEOUT_SECONDS)),
+        ("grpc.http2.ping_timeout_ms", _ms(KEEPALIVE_TIMEOUT_SECONDS)),  # this one closes a connection
         # clients of a sidecar rest for long, and may find out meanwhile whether it is there
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _ms(limits.min_ping)),

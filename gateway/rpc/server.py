@@ -71,7 +71,7 @@ class GatewayServer:
         self._pool = CountingPool(settings.workers, settings.max_concurrent_calls, "rpc")
         # who waits for DIS leaves threads to those that what is cached is enough for
         self._room = Semaphore(max(1, settings.workers - max(1, settings.workers // _SPARE_PART)))
-        self._refusal = Refusal(self._pool, settings.max_concurrent_calls)
+        self._refusal = Refusal(self._pool, settings.max_concurrent_calls, calls_of)
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
             self._pool,
