@@ -123,7 +123,7 @@ class _Method:
             "problem": error.message,
             "do": advice.do if advice else "",
         }
-        emit(event, **(dict(error.metadata) | told | more))
+        emit(event, **(told | dict(error.metadata) | told | more))  # in this order, and no metadata in place of it
 
 
 def _more(seconds: float | None, trace: Trace | None, metadata: Metadata) -> dict[str, Any]:

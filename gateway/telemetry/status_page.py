@@ -26,10 +26,11 @@ _STYLE = """\
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 64rem; background: var(--paper); color: var(--ink);
   font: 15px/1.45 system-ui, sans-serif; font-variant-numeric: tabular-nums }
 h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1rem; margin: 0 0 .4rem }
-header { display: flex; flex-wrap: wrap; gap: .4rem 1rem; align-items: baseline; margin-bottom: 1rem }
+header { display: flex; flex-wrap: wrap; gap: .4rem 1rem; align-items: baseline; margin-bottom: .3rem }
 .dim { color: var(--dim) } .good { color: var(--good) } .bad { color: var(--bad) } .warn { color: var(--warn) }
 .state { font-weight: 600 }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .8rem; margin-bottom: .8rem }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
+  gap: .8rem; margin-bottom: .8rem }
 section { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem;
   overflow-x: auto }
 section.wide { margin-bottom: .8rem }
@@ -38,7 +39,7 @@ dt { color: var(--dim) } dd { margin: 0; text-align: right; overflow-wrap: anywh
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-top: 1px solid var(--line); white-space: nowrap }
 th { color: var(--dim); font-weight: 500; border-top: 0 } td.n, th.n { text-align: right }
-a { color: var(--link) } nav { display: flex; flex-wrap: wrap; gap: .3rem 1rem }
+a { color: var(--link) } nav { display: flex; flex-wrap: wrap; gap: .3rem 1rem; margin-bottom: 1rem }
 """
 
 
@@ -54,7 +55,8 @@ def status_page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<meta http-equiv="refresh" content="15"><style>{_STYLE}</style></head><body>',
         "<header><h1>DIS checkpoint gateway</h1>",
-        f'<span class="state {state}">{escape(readiness.words())}</span></header>',
+        f'<span class="state {state}">{escape(readiness.words())}</span>',
+        "</header><nav>" + "".join(f'<a href="{path}">{path}</a>' for path in links) + "</nav>",
         '<div class="cards">',
         _card("Gateway", [(name, escape(value)) for name, value in facts.items()]),
         _card("DIS", _upstream(readiness, samples, now)),
@@ -64,11 +66,10 @@ def status_page(
         _wide("Calls", ("method", "ok", "failed", "mean time"), _calls(samples), "No call yet."),
         _wide(
             "Partitions",
-            ("stream", "app", "partition", "last commit", "lag"),
+            ("stream", "app", "partition", "last commit", "lag when listed"),
             _partitions(metrics.last_commits(), metrics.lags(), now),
             "None was committed or listed yet.",
         ),
-        "<nav>" + "".join(f'<a href="{path}">{path}</a>' for path in links) + "</nav>",
         "</body></html>\n",
     ]
     return "\n".join(parts)
@@ -84,7 +85,7 @@ def _upstream(readiness: Readiness, samples: Samples, now: float) -> list[tuple[
         left = expiry[0][1] - now
         rows.append(("credentials expire in", _mark(_duration(left), "good" if left > 60 else "bad")))
     else:
-        rows.append(("credentials expire", '<span class="dim">not known to</span>'))
+        rows.append(("credentials expire", '<span class="dim">never, as far as known</span>'))
     attempts = samples.get("disgw_upstream_attempts_total", [])
     good = sum(value for labels, value in attempts if labels["result"].startswith("2"))
     rows += [
@@ -149,7 +150,7 @@ def _card(title: str, rows: Iterable[tuple[str, str]]) -> str:
 
 def _wide(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], nothing: str) -> str:
     """A table whose last columns, those after names, are numbers."""
-    numbers = {"ok", "failed", "mean time", "last commit", "lag"}
+    numbers = {"ok", "failed", "mean time", "last commit", "lag when listed"}
     kinds = [' class="n"' if column in numbers else "" for column in columns]
     body = "".join(
         "<tr>" + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
