@@ -8,6 +8,7 @@ fixed, so that the same code gives the same bytes.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -25,7 +26,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def quiet() -> None:
-    """The gateway logs what it does: in an hour of trouble, a lot."""
+    """The gateway logs what it does: in an hour of trouble, a lot. Nor is there much garbage to look for."""
+    gc.disable()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 

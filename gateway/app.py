@@ -273,6 +273,8 @@ def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
             admin=gateway.admin_address,
             upstream=config.upstream.endpoint,
         )
+        if anybody := wiring.open_to_anybody(config):
+            log.warning("anybody_may_call", listen=anybody, advice="set callers.file or server.tls_client_ca_file")
         stopping.wait()
         _end(gateway, config)
     return 0

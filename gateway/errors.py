@@ -156,7 +156,7 @@ class ReadTimedOut(GatewayError):
 class UpstreamError(GatewayError):
     """DIS answered with an error; what it means stands in the table in ``gateway.dis.error_table``.
 
-    ``asked_to_wait``: the seconds of its ``Retry-After``, 0 where it named none.
+    ``asked_to_wait``: the seconds of its ``Retry-After``, 0 where it named none. ``date``: its header of that name.
     """
 
     def __init__(
@@ -167,10 +167,12 @@ class UpstreamError(GatewayError):
         reason: str,
         retry_after: float | None = None,
         asked_to_wait: float = 0.0,
+        date: str = "",
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message, retry_after=retry_after, metadata=metadata)
         self.asked_to_wait = asked_to_wait
+        self.date = date
         self.status = status
         self.reason = reason
 

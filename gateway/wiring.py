@@ -11,13 +11,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway.checkpoints.core import CoreSettings
-from gateway.config import CallersConfig, Config, CredentialsConfig, ServerConfig, SocketPolicy, UpstreamConfig
+from gateway.config import (
+    CallersConfig,
+    Config,
+    CredentialsConfig,
+    ServerConfig,
+    SocketPolicy,
+    UpstreamConfig,
+    is_loopback,
+)
 from gateway.dis.breaker import Breaker, BreakerSettings
-from gateway.dis.client import DisEndpoint
 from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
 from gateway.dis.pace import Pace
 from gateway.dis.renewal import RenewedCredentials
 from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signer import DisEndpoint
 from gateway.dis.signing import SigningScope
 from gateway.dis.sources import MetadataSource, TokenSource
 from gateway.dis.transport import RequestsTransport, TransportSettings
@@ -137,6 +145,16 @@ def server_settings(config: Config) -> ServerSettings:
         callers=_callers(config.callers),
         connection=ConnectionLimits(server.max_connection_age_seconds, server.min_ping_seconds),
     )
+
+
+def open_to_anybody(config: Config) -> list[str]:
+    """The addresses that other machines reach, and on which nobody is asked who calls."""
+    server = config.server
+    if config.callers.file or server.tls_client_ca_file:
+        return []
+    addresses = [address.strip() for address in server.listen.split(",")]
+    tcp = [address for address in addresses if not address.startswith("unix:")]
+    return [address for address in tcp if not is_loopback(address.rpartition(":")[0].strip("[]"))]
 
 
 def check_files(config: Config) -> None:

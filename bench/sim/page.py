@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import fill
 
 from bench.sim.consumers import IN_TIME
 from bench.sim.hour import CONSUMERS, DEMAND, READ_EVERY, Hour
@@ -12,43 +13,47 @@ from bench.sim.scenarios import Scenario
 _HEAD = """\
 # When DIS is in trouble
 
-What does a gateway do to DIS, and for its callers, while DIS throttles, is down, or rejects its credentials? `make hour`
-simulates an hour of each and writes this page, on a clock that jumps from event to event: it takes about a minute.
+What does a gateway do to DIS, and for its callers, while DIS throttles, is down, or rejects its credentials?
+`make hour` simulates an hour of each and writes this page, on a clock that jumps from event to event.
 
 {consumers} consumers commit once a second and read every {read_every:.0f} seconds, one call of each at a time:
 {demand:.1f} calls a second. DIS answers in 20 ms, until something goes wrong at minute 20.
 
-- **Sent**: calls that reached DIS, or its address. What fails there counts against you: DIS throttles, and blocks
-  addresses whose calls fail.
+- **Calls a minute**: what reached DIS, or its address, during the trouble. What fails there counts against you: DIS
+  throttles, and blocks addresses whose calls fail.
 - **In time**: the share of what the consumers were due to do that was done within {in_time:.0f} seconds. A commit that
   is stored does for the earlier ones of its consumer too.
 - **Well again**: how long after the end of the trouble the last operation fell due that was not done in time.
 
 ## In short
 
-| trouble | calls a minute to DIS: gateway, SDKs | done in time meanwhile: gateway, SDKs | well again after: gateway, SDKs |
+Each cell: **dis-gateway** · huaweicloudsdkdis · dis_sdk_python.
+
+| trouble | calls a minute | in time, meanwhile | well again after |
 |---|---|---|---|
 """
 
 _LESSONS = """
-- **While DIS is down or rejects you, the gateway nearly leaves it alone**: one probe every few seconds (down) or once a
+- **While DIS is down, or rejects you, the gateway leaves it alone**: one probe every few seconds (down) or once a
   minute (rejected), in place of every call of every consumer. Callers get an answer at once, `UPSTREAM_CIRCUIT_OPEN`,
-  with the cause and the time to wait, and nothing was sent for it.
-- **While DIS throttles, the gateway sends what DIS takes** and lets callers wait their turn within their deadlines.
-  Nearly nothing is thrown away, and more is done, than by clients that send all and have half of it rejected.
-- **The price is a few seconds after the end**: a breaker that is open asks again after `breaker.open_seconds` (5), so a
-  client that never stops asking notices sooner. Where calls time out, the probe under way has to end first.
+  with the cause and the time to wait; nothing was sent for it.
+- **While DIS throttles, the gateway finds the rate that DIS takes** and lets callers wait their turn. At half of what
+  is wanted {ours} of its calls are rejected, {theirs} of the SDKs', and more is done in time.
+- **It cannot make up for what DIS does not take.** At a quarter of what is wanted consumers do not fare better than by
+  asking all the time; the gateway asks a quarter as often for it. A caller whose turn would take more than half of its
+  deadline is told so at once (`UPSTREAM_THROTTLED`).
+- **The price is some seconds at the end**: an open breaker asks again after `breaker.open_seconds` (5), and a rate that
+  was cut grows step by step. A client that never stops asking notices sooner.
 - **Replaced credentials are tried at once**, or 20 seconds after the last rejection where that is later. Where the same
-  credentials become valid again (a permission was given back), it takes up to `breaker.rejected_seconds` (60).
-- **No client helps while DIS is down**: what is not stored is not stored. It is the load, and the way back, that differ.
+  ones become valid again (a permission was given back) it takes up to `breaker.rejected_seconds` (60).
 
-What the words mean, and which keys change it: [configuration.md](configuration.md), `[breaker]` and `[retry]`; which
-error a caller gets: [errors.md](errors.md). Metrics to watch: `disgw_breaker_open`, `disgw_upstream_retries_total`,
-`disgw_upstream_pace_calls_per_second`.
+[configuration.md](configuration.md) has the keys that change it: `[breaker]`, `[retry]` and
+`upstream.max_calls_per_second`; [errors.md](errors.md) the errors that callers get. What to watch:
+`disgw_breaker_open`, `disgw_upstream_retries_total`, `disgw_upstream_pace_calls_per_second`.
 """
 
 _TABLE = """
-| client | sent in the hour | a minute in the trouble | of these failed | busiest second | in time, in the trouble | in time, in the hour | well again after |
+| client | calls in the hour | a minute in the trouble | of these failed | busiest second | in time, in the trouble | in time, in the hour | well again after |
 |---|---|---|---|---|---|---|---|
 """  # noqa: E501
 
@@ -57,19 +62,19 @@ _TAIL = """
 
 - **dis-gateway**: its own code with its defaults: the lanes of commits, breaker, pace, retries and the DIS client. The
   clock, the threads, HTTP and DIS are simulated. Callers have a deadline of {in_time:.0f} seconds. Reads ask for
-  `READ_MODE_FRESH`: with the cache they would not reach DIS at all, which would flatter the gateway.
+  `READ_MODE_FRESH`: served from the cache they would not reach DIS at all, and flatter the gateway.
 - **huaweicloudsdkdis** 3.1.219 as it comes: it does not retry. `HttpConfig.retry_times` is 0, and the `with_retry` of
   its invokers is off, unless a program turns them on. It waits 120 seconds for an answer.
 - **dis_sdk_python** (`huaweicloud-python-sdk-dis` 2.0.4): up to 10 more attempts, after 50 ms and twice as long each
-  time, 51 seconds in all; no jitter. It retries after a 5xx, be it a read or a commit, after a connection that timed
-  out, and after a read without an answer in 60 seconds. Neither after a refused connection nor after throttling, which
-  is a 400: there it does the same as the other SDK, and the two lines lie on each other.
+  time, 51 seconds in all, without jitter. It does so after a 5xx, be it a read or a commit, after a connection that
+  timed out, and after a read without an answer in 60 seconds; neither after a refused connection nor after throttling,
+  which is a 400. There it does the same as the other SDK, and the two lines lie on each other.
 
 `tests/contract/test_sdk_retries.py` holds these two rules against the installed SDKs.
 
 ## What is assumed
 
-- One gateway for all {consumers} consumers, and one address for them with the SDKs.
+- One gateway serves all {consumers} consumers; with an SDK they all have one address.
 - A consumer whose call fails goes on when its next one falls due; none gives up, and none retries on its own.
 - The limit is a bucket of one second's worth of calls; a throttled call takes nothing from it.
 - DIS is well at once when the trouble is over.
@@ -78,10 +83,10 @@ _TAIL = """
 
     make hour
 
-writes this page and its pictures anew, always with the same bytes, as seeds are fixed and no wall clock is read;
-`make hour-check` fails if they are not what the code gives. The scripts stand in `bench/sim/scenarios.py`, and
-`tests/simulation/test_hour.py` holds the properties that matter: few calls while rejected, a steady rate while
-throttled, and a bounded way back.
+writes this page and its pictures anew, in about a minute, and always with the same bytes: seeds are fixed, and no wall
+clock is read. `make hour-check` fails if they are not what the code gives. The scripts stand in
+`bench/sim/scenarios.py`; `tests/unit/test_hour.py` holds the properties that matter, on shorter ones: few calls while
+rejected, a steady rate while throttled, a bounded way back.
 """
 
 
@@ -121,17 +126,23 @@ def page(hours: Mapping[Scenario, Mapping[str, Hour]]) -> str:
     for scenario, of in figures.items():
         link = "".join(c for c in scenario.title.lower().replace(" ", "-") if c.isalnum() or c == "-")
         columns = (
-            " · ".join(f"{one.a_minute:,.0f}" for one in of.values()),
-            " · ".join(_percent(one.meanwhile) for one in of.values()),
-            " · ".join(_back(one.back) for one in of.values()),
+            _cell([f"{one.a_minute:,.0f}" for one in of.values()]),
+            _cell([_percent(one.meanwhile) for one in of.values()]),
+            _cell([_back(one.back) for one in of.values()]),
         )
         text += f"| [{scenario.title}](#{link}) | {' | '.join(columns)} |\n"
-    text += _LESSONS
+    ours, theirs, _ = (_percent(one.failed) for one in next(iter(figures.values())).values())
+    text += _LESSONS.format(ours=ours, theirs=theirs)
     for scenario, of in figures.items():
-        text += f"\n## {scenario.title}\n\n{scenario.story}\n\n"
+        text += f"\n## {scenario.title}\n\n{fill(scenario.story, 120)}\n\n"
         text += f"![{scenario.title}](images/hour-{scenario.name}.svg)\n"
         text += _TABLE + "".join(_row(client, one) for client, one in of.items())
     return text + _TAIL.format(**words)
+
+
+def _cell(texts: list[str]) -> str:
+    """The gateway comes first."""
+    return f"**{texts[0]}** · {' · '.join(texts[1:])}"
 
 
 def _row(client: str, one: _Figures) -> str:

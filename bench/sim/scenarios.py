@@ -28,9 +28,15 @@ SCENARIOS = (
     Scenario(
         "throttled",
         "Throttled: half of what is wanted, for 20 minutes",
-        f"DIS takes {DEMAND / 2:.1f} calls a second of the {DEMAND:.1f} that the consumers want, and answers the others "
-        "with `DIS.4303`.",
+        f"DIS takes {DEMAND / 2:.1f} calls a second of the {DEMAND:.1f} that are wanted, and answers the others with "
+        "`DIS.4303`.",
         Trouble(Way.LIMITED, _START, _TWENTY_MINUTES, limit=DEMAND / 2),
+    ),
+    Scenario(
+        "throttled-hard",
+        "Throttled hard: a quarter of what is wanted, for 20 minutes",
+        f"DIS takes {DEMAND / 4:.1f} calls a second: that is not enough for all, whoever asks.",
+        Trouble(Way.LIMITED, _START, _TWENTY_MINUTES, limit=DEMAND / 4),
     ),
     Scenario(
         "refused",

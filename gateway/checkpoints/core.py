@@ -78,7 +78,10 @@ class RegressPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
-    """Times in seconds; 0 turns a thing off. ``max_queue`` bounds one lane, ``max_waiting`` all of them."""
+    """Times in seconds; 0 turns a thing off. ``max_queue`` bounds one lane, ``max_waiting`` all of them.
+
+    ``max_waiting`` also bounds the reads of DIS that are under way or wait for a connection.
+    """
 
     ttl: float = 2.0
     absent_ttl: float = 0.0
@@ -115,6 +118,7 @@ class Core:
         self._clock = clock
         self._order = 0
         self._waiting = 0
+        self._flying = 0
         self._states: dict[CheckpointKey, _KeyState] = {}
         self._effects: list[Effect] = []
         self._draining = False
@@ -170,6 +174,7 @@ class Core:
         """A job is over. ``outcome`` of a read is what DIS has (None: nothing), of a write None; or an error."""
         state = self._states[job.key]
         if isinstance(job, ReadJob):
+            self._flying -= 1
             state.flights.remove(job)
             newest = self._read_finished(state, job, outcome)
             if job is state.writing:
@@ -223,8 +228,9 @@ class Core:
             known = self._known(key)
             if known is None or known.doubt or known.order > order or known.number == number:
                 continue
-            # Even "none" is only a reason to ask: what a list says is not as new as it is told.
-            self._keep(key, Known(self.next_order(), order, self._clock(), number, doubt=number is None))
+            # Less, or none, is only a reason to ask: what a list says is not as new as it is told.
+            less = number is None or (known.number is not None and number < known.number)
+            self._keep(key, Known(self.next_order(), order, self._clock(), number, doubt=less))
             self._effects.append(Outdated(key))
         return self._taken()
 
@@ -242,15 +248,21 @@ class Core:
 
     def _join_or_fly(self, call: ReadCall, now: float) -> None:
         state = self._state(call.key)
-        call.phase = Phase.READING
         if not call.fresh and state.flights:
             last = state.flights[-1]
             # What it brings may be as old as itself, so the same bound holds as for what is cached.
             young = now - last.at < _longest(call, self._settings.ttl)
             if young and (state.known is None or last.order > state.known.order):
+                call.phase = Phase.READING
                 last.calls.append(call)
                 self._note(Event.FLIGHT_SHARED, call.key)
                 return
+        if self._flying >= self._settings.max_waiting:
+            self._note(Event.OVERLOADED, call.key)
+            self._answer(call, Overloaded("too many reads wait for DIS; nothing was sent", retry_after=1.0))
+            self._drop_if_idle(state, call.key)
+            return
+        call.phase = Phase.READING
         self._fly(state, call.key, now, calls=[call])
 
     def _fly(
@@ -263,6 +275,7 @@ class Core:
         deciding: list[CommitCall] | None = None,
     ) -> ReadJob:
         job = ReadJob(key, self.next_order(), now, calls or [], deciding or [])
+        self._flying += 1
         state.flights.append(job)
         self._effects.append(Start(job))
         return job

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -41,6 +42,7 @@ from gateway.errors import (
     DeleteOutcomeUnknown,
     GatewayError,
     OutcomeUnknown,
+    Overloaded,
     ReadTimedOut,
 )
 from gateway.limit import LogLimit
@@ -52,6 +54,9 @@ CallT = TypeVar("CallT", bound=Call)
 
 _AT_A_TIME = 32
 """Calls of a batch that are decided on before their work begins."""
+
+_REFRESH_SECONDS = 30.0
+"""So long DIS is asked on behalf of those who watch a key."""
 
 log = structlog.get_logger("gateway.checkpoints")
 
@@ -124,13 +129,27 @@ class _Delete(DeleteCall):
 class Caller:
     """Who waits. ``deadline`` is on the service's clock, in seconds.
 
-    ``on_gone`` takes what is to be done when the caller goes away before it is answered. ``trace`` is its place in a
-    trace, if it has one.
+    ``on_gone`` takes what is to be done when the caller goes away before it is answered. ``room`` is for those who may
+    wait at once, so that threads are left for calls that need not. ``trace`` is its place in a trace, if it has one.
     """
 
     deadline: float
     on_gone: Callable[[Callable[[], None]], object] = lambda leave: None
     trace: Trace | None = None
+    room: threading.Semaphore | None = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While it waits. Raises :class:`gateway.errors.Overloaded` where too many do."""
+        if self.room is None:
+            yield
+            return
+        if not self.room.acquire(blocking=False):
+            raise Overloaded("as many calls wait for DIS as may; nothing was sent", retry_after=1.0)
+        try:
+            yield
+        finally:
+            self.room.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +212,9 @@ class CheckpointService:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
         call = _Delete(key, caller.deadline, answer=waiting.answer, trace=caller.trace)
-        with self._lock:
-            effects = self._core.delete(call)
-        self._perform(effects)
-        _expected(self._results(waiting, [call], caller)[0], Deleted)
+        with caller.waiting():
+            self._begin([call], self._core.delete)
+            _expected(self._results(waiting, [call], caller)[0], Deleted)
 
     # many
 
@@ -217,7 +235,14 @@ class CheckpointService:
             for place, key in enumerate(keys)
         ]
         self._begin(calls, self._core.read)
-        return self._results(waiting, calls, caller)
+        if waiting.done or not calls:
+            return self._results(waiting, calls, caller)
+        try:
+            with caller.waiting():
+                return self._results(waiting, calls, caller)
+        except Overloaded:
+            self._leave(calls)
+            raise
 
     def commit_many(self, commits: Sequence[Commit], caller: Caller) -> Sequence[Result]:
         """Write many checkpoints through to DIS, side by side, those of one key in order; an error in its place."""
@@ -226,8 +251,9 @@ class CheckpointService:
             _Commit(commit.key, caller.deadline, commit, waiting.answer, place, trace=caller.trace)
             for place, commit in enumerate(commits)
         ]
-        self._begin(calls, self._core.commit)
-        return self._results(waiting, calls, caller)
+        with caller.waiting():
+            self._begin(calls, self._core.commit)
+            return self._results(waiting, calls, caller)
 
     def submit(
         self, commit: Commit, answer: Callable[[Result], None], *, deadline: float, trace: Trace | None = None
@@ -255,13 +281,26 @@ class CheckpointService:
         with self._lock:
             order = self._core.next_order()
         traces = untraced if caller.trace is None else partial(_only, caller.trace)
-        listing = self._workers.submit(
-            self.store.partitions, stream, app, after, limit, lambda: caller.deadline, traces
-        )
-        try:
-            page = listing.result(min(seconds, threading.TIMEOUT_MAX))
-        except TimeoutError:
-            raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0) from None
+        gone = False
+
+        def leave() -> None:
+            nonlocal gone
+            gone = True
+            over.set()
+
+        def until() -> float:
+            return 0.0 if gone else caller.deadline
+
+        over = threading.Event()
+        with caller.waiting():
+            listing = self._workers.submit(self.store.partitions, stream, app, after, limit, until, traces)
+            listing.add_done_callback(lambda _: over.set())
+            caller.on_gone(leave)
+            over.wait(min(seconds, threading.TIMEOUT_MAX))
+        if not listing.done():
+            listing.cancel()
+            raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0)
+        page = listing.result()
         self.saw_partitions(page.partitions)
         with self._lock:
             effects = self._core.listed(order, [(one.key, one.number) for one in page.partitions])
@@ -345,7 +384,7 @@ class CheckpointService:
         if not self._watches.watched(key):
             return
         with self._lock:
-            effects = self._core.read(_Read(key, float("inf"), True))
+            effects = self._core.read(_Read(key, self.clock() + _REFRESH_SECONDS, True))
         self._perform(effects)
 
     def _results(self, waiting: Waiting, calls: Sequence[Call], caller: Caller) -> Sequence[Result]:
@@ -364,35 +403,47 @@ class CheckpointService:
         self._perform(effects)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
-        """Carry out what the core decided. The answers come last, when all else can be seen.
+        """Carry out what the core decided. The answers come late, when all else can be seen.
 
-        What is noted comes first: the work may be over, and its caller answered, before this thread goes on.
+        What is noted is counted first: the work may be over, and its caller answered, before this thread goes on.
         """
-        for effect in effects:
-            if isinstance(effect, Note):
-                self._noted(effect)
-        for effect in effects:
-            if isinstance(effect, Start):
-                self._start(effect.job)
+        for note in (effect for effect in effects if isinstance(effect, Note)):
+            self._count(note)
+        unstarted = [more for effect in effects if isinstance(effect, Start) for more in self._start(effect.job)]
         for effect in effects:
             if isinstance(effect, Changed):
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
             elif isinstance(effect, Outdated):
                 self._refresh_watched(effect.key)
-        for effect in effects:
-            if isinstance(effect, Answer):
-                effect.call.answered(effect.result)
+        for answer in (effect for effect in effects if isinstance(effect, Answer)):
+            answer.call.answered(answer.result)
+        for note in (effect for effect in effects if isinstance(effect, Note)):
+            self._log(note)
+        if unstarted:
+            self._perform(unstarted)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job) -> list[Effect]:
+        """Have a job carried out; gives what follows where there is no thread for it."""
         with self._idle:
             self._running += 1
-        self._workers.submit(self._run, job)
+        try:
+            self._workers.submit(self._run, job)
+        except RuntimeError:  # the system gives no more threads, or the pool has closed
+            self._ended()
+            with self._lock:
+                return self._core.finished(job, Overloaded("there is no thread for it; nothing was sent"))
+        return []
 
     def _run(self, job: Job) -> None:
-        outcome = self._outcome(job)
-        with self._lock:
-            effects = self._core.finished(job, outcome)
-        self._perform(effects)
+        try:
+            outcome = self._outcome(job)
+            with self._lock:
+                effects = self._core.finished(job, outcome)
+            self._perform(effects)
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
         with self._idle:
             self._running -= 1
             if not self._running:
@@ -414,11 +465,12 @@ class CheckpointService:
             return _unexpected(job)
         return None
 
-    def _noted(self, note: Note) -> None:
-        self.count(note.event, note.count)  # only counts: it cannot fail
+    def _count(self, note: Note) -> None:
+        self.count(note.event, note.count)
         if note.event is Event.CACHE_HIT or note.event is Event.SERVED_STALE:
             self.served(note.age)
-            return
+
+    def _log(self, note: Note) -> None:
         name = _LOGGED.get(note.event)
         if name and (suppressed := self._limit.admit(name)) is not None:
             more = {"suppressed": suppressed} if suppressed else {}

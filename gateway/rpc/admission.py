@@ -22,7 +22,7 @@ Admit = Callable[[grpc.ServicerContext], Permit]
 _AUTHORIZATION = "authorization"
 _BEARER = "bearer "
 _UNIX = "unix:"
-_IDENTITIES = ("peer_uri", "peer_dns", "x509_common_name")
+_URIS, _DNS_NAMES, _COMMON_NAME = "peer_uri", "peer_dns", "x509_common_name"
 """Where gRPC has the names of a verified certificate; others, such as e-mail addresses, tell no caller."""
 
 
@@ -112,7 +112,7 @@ def _shown(context: grpc.ServicerContext, *, unix: bool) -> Shown:
     if unix:
         return Shown(unix=True)
     about = context.auth_context()
-    return Shown(identities=tuple(bytes(name) for kind in _IDENTITIES for name in about.get(kind, ())))
+    return Shown(identities=(*about.get(_URIS, ()), *about.get(_DNS_NAMES, ()), *about.get(_COMMON_NAME, ())))
 
 
 def _token(context: grpc.ServicerContext) -> str:

@@ -50,7 +50,7 @@ def connections(bound: Sequence[Bound]) -> int:
     import psutil  # needed once, at the end
 
     ports = {one.port for one in bound if one.port}
-    paths = {one.address.removeprefix("unix:") for one in bound if not one.port}
+    paths = {one.bound_as for one in bound if one.bound_as}
     try:
         found = psutil.Process().net_connections("all")
     except (psutil.Error, OSError) as error:

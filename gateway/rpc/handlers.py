@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Semaphore
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -34,12 +35,13 @@ def unary(
     clock: Callable[[], float],
     calls: MethodCalls,
     admit: Admit = anybody,
+    room: Semaphore | None = None,
 ) -> grpc.RpcMethodHandler[bytes, Message]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
     ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
     or broken gets an answer with details as well. Here, and not in an interceptor, which would cost more, ``calls``
-    hears of each call.
+    hears of each call. ``room`` is for callers that wait for DIS.
     """
 
     def call(data: bytes, context: grpc.ServicerContext) -> Message:
@@ -48,6 +50,7 @@ def unary(
             began + _time_left(context),
             context.add_callback,
             calls.began(context.invocation_metadata()) if calls.traced else None,
+            room,
         )
         request: Message | None = None
         permit: Permit | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from threading import Semaphore
 
 import grpc
 from google.protobuf.message import Message
@@ -28,6 +29,8 @@ from gateway.rpc.sockets import SocketAccess
 from gateway.rpc.streams import StreamServicer
 from gateway.rpc.tls import Certificates, TlsSettings
 
+_SPARE_PART = 8
+"""One thread of so many is kept free of calls that wait for DIS."""
 _PATIENT_PART = 0.8
 """Share of the time to stop after which calls that still wait are answered."""
 
@@ -66,6 +69,8 @@ class GatewayServer:
         self._service = service
         self._admission = Admission(settings.callers, clock)
         self._pool = CountingPool(settings.workers, settings.max_concurrent_calls, "rpc")
+        # who waits for DIS leaves threads to those that what is cached is enough for
+        self._room = Semaphore(max(1, settings.workers - max(1, settings.workers // _SPARE_PART)))
         self._refusal = Refusal(self._pool, settings.max_concurrent_calls)
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
@@ -151,7 +156,7 @@ class GatewayServer:
         def one(
             name: str, method: Callable[[Request, Caller, Permit], Message], kind: type[Request]
         ) -> tuple[str, grpc.RpcMethodHandler[bytes, Message]]:
-            return name, unary(method, kind, size, clock, self._calls_of(name), self._admission.to(name))
+            return name, unary(method, kind, size, clock, self._calls_of(name), self._admission.to(name), self._room)
 
         methods: MethodTable = dict(
             (
@@ -177,6 +182,7 @@ class GatewayServer:
                 clock,
                 self._calls_of("DeleteAppCheckpoints"),
                 self._admission.to("DeleteAppCheckpoints"),
+                self._room,
             )
         }
         return self._refusal.guarded(ADMIN_SERVICE_NAME, methods)
