@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.service import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
-from gateway.rpc.admission import Admit, Permit, anybody
+from gateway.rpc.admission import Admit, Permit, anybody, name_of
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.status import rpc_status
 
@@ -53,6 +53,7 @@ def unary(
             room,
         )
         request: Message | None = None
+        permit: Permit | None = None
         try:
             permit = admit(context)
             request = parsed(data, kind, max_message)
@@ -64,7 +65,9 @@ def unary(
         else:
             calls.ended(clock() - began, caller.trace, about(request) if calls.traced else "")
             return response
-        calls.failed(clock() - began, error, about(request), context.invocation_metadata(), caller.trace)
+        calls.failed(
+            clock() - began, error, about(request), context.invocation_metadata(), caller.trace, name_of(permit)
+        )
         abort(context, error)
 
     return grpc.unary_unary_rpc_method_handler(
