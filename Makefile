@@ -52,8 +52,8 @@ endif
 
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
-	$(BIN)/ruff check --no-cache . scripts/document scripts/mutants
-	$(BIN)/ruff format --check . scripts/document scripts/mutants
+	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/mutants
+	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/mutants
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mkdir -p .cache/googleapis/google/rpc
@@ -73,6 +73,16 @@ proto-check: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Fail if the committed stubs
 fuzz: $(BIN)/.ready ## 100,000 random and mutated answers of DIS
 	FUZZ_CASES=25000 $(BIN)/python -m pytest -q tests/fuzz
 
+# Tells what could not be asked, too; on CI (AUDIT_REQUIRED=1) that is a failure.
+.PHONY: audit
+audit: .cache/audit/.ready ## Ask for known vulnerabilities of every pinned dependency
+	$(PYTHON) scripts/audit .cache/audit/bin/pip-audit
+
+.cache/audit/.ready: requirements/audit.txt
+	test -x .cache/audit/bin/python || $(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	touch $@
+
 .PHONY: mutants
 mutants: $(BIN)/.ready ## Small sabotages of the code, each of which the tests must notice
 	$(BIN)/python scripts/mutants
@@ -81,6 +91,14 @@ mutants: $(BIN)/.ready ## Small sabotages of the code, each of which the tests m
 bench: $(BIN)/.ready ## Measure, and write docs/performance.md (needs Go)
 	cd bench/load && go build -o ../../.cache/bench-load .
 	$(BIN)/python bench/lanes.py
+
+.PHONY: hour
+hour: $(BIN)/.ready ## An hour of each trouble with DIS, simulated; writes docs/resilience.md
+	$(BIN)/python -m bench.hour
+
+.PHONY: hour-check
+hour-check: $(BIN)/.ready
+	$(BIN)/python -m bench.hour --check
 
 .PHONY: docs
 docs: $(BIN)/.ready ## Write the pages anew that are made from the code
@@ -93,9 +111,11 @@ docs-check: $(BIN)/.ready
 .PHONY: lock
 lock: $(BIN)/.ready ## Pin every dependency anew, with hashes
 	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-	  -o requirements/runtime.txt pyproject.toml
-	$(BIN)/pip-compile -q --upgrade --extra dev --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --extra otel -o requirements/runtime.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --extra dev --extra otel --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  -o requirements/audit.txt requirements/audit.in
 
 .PHONY: clean
 clean: ## Remove what the other targets made

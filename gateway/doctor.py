@@ -11,7 +11,6 @@ import ssl
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -24,9 +23,10 @@ import certifi
 from gateway import wiring
 from gateway.config import Config, require_serving
 from gateway.dis import answers
-from gateway.dis.client import RequestSigner, checkpoint_query
+from gateway.dis.client import checkpoint_query
 from gateway.dis.credentials import AuthToken, Credentials
 from gateway.dis.http import HttpAnswer, TransportError
+from gateway.dis.signer import RequestSigner, SignedBy
 from gateway.dis.transport import RequestsTransport
 from gateway.errors import ConfigurationError, CredentialsUnavailable, InvalidUpstreamAnswer, UpstreamError
 from gateway.model import CheckpointKey
@@ -39,6 +39,14 @@ SKEW_WARNED = timedelta(minutes=1)
 CERTIFICATE_WARNED = timedelta(days=14)
 ROUND_TRIPS = 5
 _SIGNATURE_REFUSED = frozenset({"UPSTREAM_CREDENTIALS_REJECTED", "UPSTREAM_CLOCK_SKEW", "UPSTREAM_PROJECT_INVALID"})
+
+_TELLS_NOTHING = {
+    "UPSTREAM_UNAVAILABLE": "DIS, or what stands in front of it, is broken: try again, then ask its operator",
+    "UPSTREAM_THROTTLED": "DIS is asked too often: try again later",
+    "UPSTREAM_ENDPOINT_INVALID": ADVICE["UPSTREAM_ENDPOINT_INVALID"].do,
+    "UPSTREAM_BLACKLISTED": ADVICE["UPSTREAM_BLACKLISTED"].do,
+}
+"""What to do about answers that come before anybody looks at a signature."""
 
 
 class Verdict(StrEnum):
@@ -87,9 +95,9 @@ class Doctor:
     app: str = ""
     timeout: float = 5.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _stack: ExitStack = field(default_factory=ExitStack)
     _transports: list[RequestsTransport] = field(default_factory=list)
     _credentials: Credentials | None = None
+    _offset: timedelta = timedelta()
     _answer: HttpAnswer | None = None
 
     def examine(self) -> list[Finding]:
@@ -209,6 +217,9 @@ class Doctor:
 
     def _check_answer(self) -> Result:
         self._answer = self._ask()
+        error = self._error()
+        if error is not None and error.reason in _TELLS_NOTHING:
+            raise _Failed(f"{error.message} (HTTP {self._answer.status})", _TELLS_NOTHING[error.reason])
         return Result(f"HTTP {self._answer.status}")
 
     def _check_clock(self) -> Result:
@@ -219,6 +230,8 @@ class Doctor:
             return Result("the answer has no Date", Verdict.SKIPPED)
         detail = f"{abs(offset).total_seconds():.0f} s {'ahead of' if offset > timedelta() else 'behind'} DIS"
         if abs(offset) >= SKEW_ALLOWED:
+            self._offset = -offset  # as the gateway does it
+            self._answer = self._ask()
             return Result(
                 f"{detail}; 15 minutes are allowed",
                 Verdict.WARNING,
@@ -235,9 +248,9 @@ class Doctor:
             except InvalidUpstreamAnswer as invalid:
                 raise _Failed(invalid.message, ADVICE[invalid.reason].do) from None
             return Result("accepted")
-        if error.reason in _SIGNATURE_REFUSED or error.reason == "UPSTREAM_BLACKLISTED":
+        if error.reason in _SIGNATURE_REFUSED:
             raise _Failed(error.message, ADVICE[error.reason].do)
-        if error.reason == "UPSTREAM_ENDPOINT_INVALID" or not error.metadata.get("dis_error_code"):
+        if not error.metadata.get("dis_error_code"):
             raise _Failed(error.message, ADVICE["UPSTREAM_ENDPOINT_INVALID"].do)
         return Result("accepted")
 
@@ -275,7 +288,8 @@ class Doctor:
             raise AssertionError("the credentials are checked first")
         signer = RequestSigner(wiring.endpoint(self.config.upstream), self.now)
         path = f"/v2/{self.config.upstream.project_id}/checkpoints"
-        request = signer.sign(self._credentials, "GET", path, checkpoint_query(self._key), b"")
+        signed_by = SignedBy(self._credentials, self._offset)
+        request = signer.sign(signed_by, "GET", path, checkpoint_query(self._key), b"")
         try:
             return self._transports[0].send(request, deadline=math.inf)
         except TransportError as error:

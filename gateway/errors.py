@@ -6,6 +6,8 @@ or HTTP: ``gateway.rpc.status`` maps the tree to gRPC in one place.
     GatewayError
     ├── InvalidField                a field of the request is wrong; nothing was sent to DIS
     ├── CheckpointRegression        the commit is below the number that DIS has
+    ├── CallerUnknown               who calls has shown nothing by which the gateway knows callers
+    ├── CallerNotAllowed            the caller may not do this; nothing was sent to DIS
     ├── Overloaded                  the gateway has no room for this call
     ├── Draining                    the gateway is stopping and takes nothing more
     ├── MessageTooLarge             the request has too many bytes
@@ -43,6 +45,7 @@ class Status(StrEnum):
     ABORTED = "ABORTED"
     OUT_OF_RANGE = "OUT_OF_RANGE"
     INTERNAL = "INTERNAL"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
     UNAVAILABLE = "UNAVAILABLE"
 
 
@@ -95,6 +98,26 @@ class CheckpointRegression(GatewayError):
         )
 
 
+class CallerUnknown(GatewayError):
+    """The call has no token or certificate of a caller that the gateway knows. The message never has the token."""
+
+    status = Status.UNAUTHENTICATED
+    reason = "CALLER_UNKNOWN"
+
+
+class CallerNotAllowed(GatewayError):
+    """The caller is known, and may not do this. ``metadata`` names the caller, and the rpc, stream or app."""
+
+    status = Status.PERMISSION_DENIED
+    reason = "CALLER_NOT_ALLOWED"
+
+    def __init__(self, caller: str, what: str, name: str) -> None:
+        super().__init__(
+            f"the caller {caller} may not use the {what} {name} of this gateway",
+            metadata={"caller": caller, what: name},
+        )
+
+
 class Overloaded(GatewayError):
     """The gateway has as many calls under way as it takes."""
 
@@ -133,7 +156,7 @@ class ReadTimedOut(GatewayError):
 class UpstreamError(GatewayError):
     """DIS answered with an error; what it means stands in the table in ``gateway.dis.error_table``.
 
-    ``asked_to_wait``: the seconds of its ``Retry-After``, 0 where it named none.
+    ``asked_to_wait``: the seconds of its ``Retry-After``, 0 where it named none. ``date``: its header of that name.
     """
 
     def __init__(
@@ -144,10 +167,12 @@ class UpstreamError(GatewayError):
         reason: str,
         retry_after: float | None = None,
         asked_to_wait: float = 0.0,
+        date: str = "",
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message, retry_after=retry_after, metadata=metadata)
         self.asked_to_wait = asked_to_wait
+        self.date = date
         self.status = status
         self.reason = reason
 

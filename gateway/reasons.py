@@ -33,6 +33,14 @@ ADVICE: dict[str, Advice] = {
     "UPSTREAM_REJECTED_REQUEST": Advice(
         "DIS does not accept the request, and names no field.",
         "Read its message. Without a cause on your side it is a defect of the gateway: report it."),
+    "CALLER_UNKNOWN": Advice(
+        "The call shows no token and no certificate of a caller that the gateway knows; nothing was sent to DIS.",
+        "Send the caller's token as the metadata `authorization: Bearer ...`, or its client certificate. The operator "
+        "finds the callers in `callers.file`; see [security.md](security.md)."),
+    "CALLER_NOT_ALLOWED": Advice(
+        "The gateway knows the caller, which may not use this `rpc`, `stream` or `app` (named in the metadata); "
+        "nothing was sent to DIS.",
+        "Correct the name, or have the caller's rights in `callers.file` extended."),
     # what stands in DIS
     "STREAM_NOT_FOUND": Advice(
         "There is no such stream in the project.", "Check the name, the project and the region."),
@@ -79,7 +87,9 @@ ADVICE: dict[str, Advice] = {
         "The gateway has as much to do as it takes; nothing was sent.",
         "Try again after `RetryInfo`. If it stays, DIS is too slow for the load: see `disgw_writes_waiting`."),
     "GATEWAY_DRAINING": Advice(
-        "The gateway is stopping, and takes nothing more; nothing was sent.", "Try again: another one is starting."),
+        "The gateway is stopping and takes nothing more, or the stream is older than "
+        "`server.max_connection_age_seconds`; nothing was sent.",
+        "Try again, on a new connection or stream."),
     # the operator's
     "UPSTREAM_CREDENTIALS_REJECTED": Advice(
         "DIS does not accept the gateway's signature or token.",
@@ -117,6 +127,29 @@ ADVICE: dict[str, Advice] = {
         "The gateway failed in a way that it should not.", "Look into its log, and report it."),
 }
 # fmt: on
+
+CALLERS = frozenset(
+    {
+        "FIELD_INVALID",
+        "MESSAGE_TOO_LARGE",
+        "PARTITION_ID_INVALID",
+        "SEQUENCE_NUMBER_INVALID",
+        "SEQUENCE_NUMBER_OUT_OF_RANGE",
+        "STREAM_NOT_FOUND",
+        "PARTITION_NOT_FOUND",
+        "PARTITION_EXPIRED",
+        "APP_NOT_FOUND",
+        "APP_WITHOUT_CHECKPOINT",
+        "APP_ALREADY_EXISTS",
+        "APP_IN_USE",
+        "CHECKPOINT_REGRESSION",
+        "CONSUMER_GROUP_REBALANCING",
+        "CONSUMER_FENCED",
+        "DEADLINE_TOO_SHORT",
+        "GATEWAY_DRAINING",
+    }
+)
+"""Reasons that are the caller's to deal with, and nothing that whoever runs the gateway must mend."""
 
 
 def hint(reason: str) -> str:

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import math
+import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from gateway.checkpoints.core import CoreSettings
-from gateway.config import Config, CredentialsConfig, UpstreamConfig
+from gateway.config import (
+    CallersConfig,
+    Config,
+    CredentialsConfig,
+    ServerConfig,
+    SocketPolicy,
+    UpstreamConfig,
+    is_loopback,
+)
 from gateway.dis.breaker import Breaker, BreakerSettings
-from gateway.dis.client import DisEndpoint
 from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
 from gateway.dis.pace import Pace
 from gateway.dis.renewal import RenewedCredentials
 from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signer import DisEndpoint
 from gateway.dis.signing import SigningScope
 from gateway.dis.sources import MetadataSource, TokenSource
 from gateway.dis.transport import RequestsTransport, TransportSettings
+from gateway.rpc import callers_file, tls
+from gateway.rpc.admission import CallersSettings
+from gateway.rpc.limits import ConnectionLimits
 from gateway.rpc.server import ServerSettings
+from gateway.rpc.sockets import SocketAccess
+from gateway.rpc.tls import TlsSettings
 
 DISTRIBUTION = "dis-checkpoint-gateway"
 
@@ -78,7 +93,11 @@ def transport_settings(upstream: UpstreamConfig) -> TransportSettings:
     )
 
 
-def resilience(config: Config) -> Resilience:
+def resilience(
+    config: Config,
+    clock: Callable[[], float] = time.monotonic,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Resilience:
     """What becomes of calls when DIS fails."""
     breaker, retry = config.breaker, config.retry
     settings = BreakerSettings(
@@ -89,10 +108,11 @@ def resilience(config: Config) -> Resilience:
         blacklisted_seconds=breaker.blacklisted_seconds,
     )
     return Resilience(
-        Breaker(settings, time.monotonic),
-        Pace(time.monotonic, config.upstream.max_calls_per_second or math.inf),
+        Breaker(settings, clock),
+        Pace(clock, config.upstream.max_calls_per_second or math.inf),
         RetrySettings(retry.attempts, retry.base_seconds, retry.max_seconds, retry.budget_share),
-        time.monotonic,
+        clock,
+        uniform,
     )
 
 
@@ -119,5 +139,38 @@ def server_settings(config: Config) -> ServerSettings:
         max_streams=server.max_streams,
         admin_service=server.admin_service,
         app_name_max=config.limits.app_name_max,
-        grace=server.grace_seconds,
+        reflection=server.reflection,
+        sockets=SocketAccess(int(server.socket_mode, 8), server.socket_group),
+        tls=_tls(server),
+        callers=_callers(config.callers),
+        connection=ConnectionLimits(server.max_connection_age_seconds, server.min_ping_seconds),
     )
+
+
+def open_to_anybody(config: Config) -> list[str]:
+    """The addresses that other machines reach, and on which nobody is asked who calls."""
+    server = config.server
+    if config.callers.file or server.tls_client_ca_file:
+        return []
+    addresses = [address.strip() for address in server.listen.split(",")]
+    tcp = [address for address in addresses if not address.startswith("unix:")]
+    return [address for address in tcp if not is_loopback(address.rpartition(":")[0].strip("[]"))]
+
+
+def check_files(config: Config) -> None:
+    """Read the files of certificates and callers as the server would. Raises ``ConfigurationError``."""
+    if settings := _tls(config.server):
+        tls.check(settings)
+    if callers := _callers(config.callers):
+        callers_file.read_policy(callers.file, checks_unix=callers.check_unix)
+
+
+def _tls(server: ServerConfig) -> TlsSettings | None:
+    if not server.tls_cert_file:
+        return None
+    client_ca = Path(server.tls_client_ca_file) if server.tls_client_ca_file else None
+    return TlsSettings(Path(server.tls_cert_file), Path(server.tls_key_file), client_ca)
+
+
+def _callers(callers: CallersConfig) -> CallersSettings | None:
+    return CallersSettings(Path(callers.file), callers.unix_socket is SocketPolicy.CHECK) if callers.file else None

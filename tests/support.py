@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
@@ -91,8 +92,14 @@ def key(partition: str = "0", *, stream: str = STREAM, app: str = APP) -> pb.Che
 class Client:
     """The generated stub, with a deadline on every call."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+    def __init__(
+        self, address: str, credentials: grpc.ChannelCredentials | None = None, **arguments: int | str
+    ) -> None:
+        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1), *arguments.items()]
+        if credentials is None:
+            self.channel = grpc.insecure_channel(address, options=options)
+        else:
+            self.channel = grpc.secure_channel(address, credentials, options=options)
         self.stub = pb_grpc.CheckpointServiceStub(self.channel)
 
     def get(self, partition: str = "0", **fields: object) -> pb.GetCheckpointResponse:
@@ -106,6 +113,12 @@ class Client:
     def delete(self, partition: str = "0", **fields: object) -> pb.DeleteCheckpointResponse:
         request = pb.DeleteCheckpointRequest(**{"key": key(partition), **fields})
         return self.stub.DeleteCheckpoint(request, timeout=20, wait_for_ready=True)
+
+    def health(self) -> str:
+        """What the gateway says of itself to gRPC."""
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     def failure(self, call: Callable[..., object], *args: object, **fields: object) -> Call:
         """The failure of a call that must fail."""

@@ -6,9 +6,10 @@ DIS said, the one that was asked for later; a write counts from when DIS answere
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from cachetools import LRUCache
+from itertools import islice
 
 from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
 
@@ -44,15 +45,26 @@ class CheckpointCache:
     """The last known of at most ``max_entries`` keys. Belongs to the lock of its owner."""
 
     def __init__(self, max_entries: int) -> None:
-        self._known: LRUCache[CheckpointKey, Known] = LRUCache(max_entries)
+        self._max_entries = max_entries
+        self._known: OrderedDict[CheckpointKey, Known] = OrderedDict()
 
     def get(self, key: CheckpointKey) -> Known | None:
         """What is known of a key, which is now the last to go."""
-        return self._known.get(key)
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+        return known
 
     def put(self, key: CheckpointKey, known: Known) -> None:
-        """Replace what is known of a key."""
+        """Replace what is known of a key, which is now the last to go."""
         self._known[key] = known
+        self._known.move_to_end(key)
+        if len(self._known) > self._max_entries:
+            self._known.popitem(last=False)
+
+    def latest(self, limit: int) -> Sequence[tuple[CheckpointKey, Known]]:
+        """At most ``limit`` keys with what is known of them, the last to go first."""
+        return list(islice(reversed(self._known.items()), limit))
 
     def __len__(self) -> int:
         return len(self._known)

@@ -73,7 +73,10 @@ class RegressPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
-    """Times in seconds; 0 turns a thing off. ``max_queue`` bounds one lane, ``max_waiting`` all of them."""
+    """Times in seconds; 0 turns a thing off. ``max_queue`` bounds one lane, ``max_waiting`` all of them.
+
+    ``max_waiting`` also bounds the reads of DIS that are under way or wait for a connection.
+    """
 
     ttl: float = 2.0
     absent_ttl: float = 0.0
@@ -110,6 +113,7 @@ class Core:
         self._clock = clock
         self._order = 0
         self._waiting = 0
+        self._flying = 0
         self._states: dict[CheckpointKey, _KeyState] = {}
         self._effects: list[Effect] = []
         self._draining = False
@@ -121,8 +125,9 @@ class Core:
         now = self._clock()
         known = self._known(call.key)
         if not call.fresh and known is not None and self._servable(known, call, now):
-            self._note(Event.CACHE_HIT, call.key)
-            self._answer(call, _from(known, Source.CACHE, now))
+            found = _from(known, Source.CACHE, now)
+            self._effects.append(Note(Event.CACHE_HIT, call.key, age=found.age))
+            self._answer(call, found)
         elif call.deadline <= now:
             self._answer(call, DeadlineTooShort("no time was left to ask DIS; nothing was sent"))
         elif self._draining:
@@ -154,7 +159,7 @@ class Core:
                 self._drop_if_idle(state, call.key)
             elif call.phase is Phase.SENT:
                 self._doubt(state, call.key)
-                self._answer(call, _unknown(call))
+                self._answer(call, _unknown(call, Status.DEADLINE_EXCEEDED, "the call's time ended"))
             elif isinstance(call, CommitCall | DeleteCall):
                 self._unqueue(state, call)
                 self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
@@ -164,6 +169,7 @@ class Core:
         """A job is over. ``outcome`` of a read is what DIS has (None: nothing), of a write None; or an error."""
         state = self._states[job.key]
         if isinstance(job, ReadJob):
+            self._flying -= 1
             state.flights.remove(job)
             newest = self._read_finished(state, job, outcome)
             if job is state.writing:
@@ -172,6 +178,16 @@ class Core:
             state.writing = None
             self._write_finished(state, job, outcome)
         self._go_on(state, job.key)
+        return self._taken()
+
+    def abandon(self) -> list[Effect]:
+        """The process ends before DIS has answered: whoever waits for a write hears that its outcome is unknown."""
+        sent = [state.writing for state in self._states.values() if isinstance(state.writing, WriteJob)]
+        for job in sent:
+            for call in job.calls:
+                if call.phase is Phase.SENT:
+                    self._doubt(self._states[job.key], job.key)
+                    self._answer(call, _unknown(call, Status.UNAVAILABLE, "the gateway ended"))
         return self._taken()
 
     def drain(self) -> list[Effect]:
@@ -207,8 +223,9 @@ class Core:
             known = self._known(key)
             if known is None or known.doubt or known.order > order or known.number == number:
                 continue
-            # Even "none" is only a reason to ask: what a list says is not as new as it is told.
-            self._keep(key, Known(self.next_order(), order, self._clock(), number, doubt=number is None))
+            # Less, or none, is only a reason to ask: what a list says is not as new as it is told.
+            less = number is None or (known.number is not None and number < known.number)
+            self._keep(key, Known(self.next_order(), order, self._clock(), number, doubt=less))
             self._effects.append(Outdated(key))
         return self._taken()
 
@@ -226,15 +243,21 @@ class Core:
 
     def _join_or_fly(self, call: ReadCall, now: float) -> None:
         state = self._state(call.key)
-        call.phase = Phase.READING
         if not call.fresh and state.flights:
             last = state.flights[-1]
             # What it brings may be as old as itself, so the same bound holds as for what is cached.
             young = now - last.at < _longest(call, self._settings.ttl)
             if young and (state.known is None or last.order > state.known.order):
+                call.phase = Phase.READING
                 last.calls.append(call)
                 self._note(Event.FLIGHT_SHARED, call.key)
                 return
+        if self._flying >= self._settings.max_waiting:
+            self._note(Event.OVERLOADED, call.key)
+            self._answer(call, Overloaded("too many reads wait for DIS; nothing was sent", retry_after=1.0))
+            self._drop_if_idle(state, call.key)
+            return
+        call.phase = Phase.READING
         self._fly(state, call.key, now, calls=[call])
 
     def _fly(
@@ -247,6 +270,7 @@ class Core:
         deciding: list[CommitCall] | None = None,
     ) -> ReadJob:
         job = ReadJob(key, self.next_order(), now, calls or [], deciding or [])
+        self._flying += 1
         state.flights.append(job)
         self._effects.append(Start(job))
         return job
@@ -290,8 +314,9 @@ class Core:
                 and stale.checkpoint is not None
                 and now - stale.at < self._settings.stale_ttl
             ):
-                self._note(Event.SERVED_STALE, call.key)
-                self._answer(call, _from(stale, Source.STALE, now))
+                found = _from(stale, Source.STALE, now)
+                self._effects.append(Note(Event.SERVED_STALE, call.key, age=found.age))
+                self._answer(call, found)
             else:
                 self._answer(call, error)
 
@@ -551,9 +576,9 @@ def _stopping() -> Draining:
     return Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
 
 
-def _unknown(call: Call) -> GatewayError:
+def _unknown(call: Call, status: Status, what: str) -> GatewayError:
     kind = CommitOutcomeUnknown if isinstance(call, CommitCall) else DeleteOutcomeUnknown
     again = "commit the same number" if kind is CommitOutcomeUnknown else "delete it"
-    error = kind(f"the call's time ended while its write was under way; {again} again, that is safe")
-    error.status = Status.DEADLINE_EXCEEDED
+    error = kind(f"{what} while the write was under way; {again} again, that is safe")
+    error.status = status
     return error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -39,9 +41,12 @@ from gateway.errors import (
     DeleteOutcomeUnknown,
     GatewayError,
     OutcomeUnknown,
+    Overloaded,
     ReadTimedOut,
 )
+from gateway.limit import LogLimit
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, PartitionState
+from gateway.trace import Trace, untraced
 
 ResultT = TypeVar("ResultT")
 CallT = TypeVar("CallT", bound=Call)
@@ -49,13 +54,16 @@ CallT = TypeVar("CallT", bound=Call)
 _AT_A_TIME = 32
 """Calls of a batch that are decided on before their work begins."""
 
+_REFRESH_SECONDS = 30.0
+"""So long DIS is asked on behalf of those who watch a key."""
+
 log = structlog.get_logger("gateway.checkpoints")
 
 _LOGGED = {
     Event.REWOUND: "checkpoint_rewound",
-    Event.REGRESSION_REFUSED: "checkpoint_regression_refused",
     Event.REGRESSION_ALLOWED: "checkpoint_regression_allowed",
 }
+"""What goes well, and whoever looks for a lost record later wants to know. What is refused the edge logs."""
 
 
 class Waiting:
@@ -120,11 +128,27 @@ class _Delete(DeleteCall):
 class Caller:
     """Who waits. ``deadline`` is on the service's clock, in seconds.
 
-    ``on_gone`` takes what is to be done when the caller goes away before it is answered.
+    ``on_gone`` takes what is to be done when the caller goes away before it is answered. ``room`` is for those who may
+    wait at once, so that threads are left for calls that need not. ``trace`` is its place in a trace, if it has one.
     """
 
     deadline: float
     on_gone: Callable[[Callable[[], None]], object] = lambda leave: None
+    trace: Trace | None = None
+    room: threading.Semaphore | None = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While it waits. Raises :class:`gateway.errors.Overloaded` where too many do."""
+        if self.room is None:
+            yield
+            return
+        if not self.room.acquire(blocking=False):
+            raise Overloaded("as many calls wait for DIS as may; nothing was sent", retry_after=1.0)
+        try:
+            yield
+        finally:
+            self.room.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +175,9 @@ class CheckpointService:
     concurrency: int = 64
     count: Counter = lambda event, count: None
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
+    served: Callable[[float], None] = lambda age: None
+    wrote: Callable[[CheckpointKey, bool], None] = lambda key, exists: None
+    """Hears of each write that DIS has carried out: whether there is a checkpoint now."""
     cache: CheckpointCache = field(init=False)
     _core: Core = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -158,11 +185,13 @@ class CheckpointService:
     _running: int = field(init=False, default=0)
     _workers: ThreadPoolExecutor = field(init=False)
     _watches: Watches = field(init=False, default_factory=Watches)
+    _limit: LogLimit = field(init=False)
 
     def __post_init__(self) -> None:
         self.cache = CheckpointCache(self.max_entries)
         self._core = Core(self.settings, self.cache, self.clock)
         self._workers = ThreadPoolExecutor(self.concurrency, thread_name_prefix="upstream")
+        self._limit = LogLimit(self.clock)
 
     # one checkpoint
 
@@ -181,11 +210,10 @@ class CheckpointService:
     def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
-        call = _Delete(key, caller.deadline, answer=waiting.answer)
-        with self._lock:
-            effects = self._core.delete(call)
-        self._perform(effects)
-        _expected(self._results(waiting, [call], caller)[0], Deleted)
+        call = _Delete(key, caller.deadline, answer=waiting.answer, trace=caller.trace)
+        with caller.waiting():
+            self._begin([call], self._core.delete)
+            _expected(self._results(waiting, [call], caller)[0], Deleted)
 
     # many
 
@@ -193,27 +221,47 @@ class CheckpointService:
         """The checkpoints of many keys, in order; an error stands in its own place."""
         waiting = Waiting(len(keys))
         calls = [
-            _Read(key, caller.deadline, wish.fresh, wish.max_age, wish.allow_stale, waiting.answer, place)
+            _Read(
+                key,
+                caller.deadline,
+                wish.fresh,
+                wish.max_age,
+                wish.allow_stale,
+                waiting.answer,
+                place,
+                trace=caller.trace,
+            )
             for place, key in enumerate(keys)
         ]
         self._begin(calls, self._core.read)
-        return self._results(waiting, calls, caller)
+        if waiting.done or not calls:
+            return self._results(waiting, calls, caller)
+        try:
+            with caller.waiting():
+                return self._results(waiting, calls, caller)
+        except Overloaded:
+            self._leave(calls)
+            raise
 
     def commit_many(self, commits: Sequence[Commit], caller: Caller) -> Sequence[Result]:
         """Write many checkpoints through to DIS, side by side, those of one key in order; an error in its place."""
         waiting = Waiting(len(commits))
         calls = [
-            _Commit(commit.key, caller.deadline, commit, waiting.answer, place) for place, commit in enumerate(commits)
+            _Commit(commit.key, caller.deadline, commit, waiting.answer, place, trace=caller.trace)
+            for place, commit in enumerate(commits)
         ]
-        self._begin(calls, self._core.commit)
-        return self._results(waiting, calls, caller)
+        with caller.waiting():
+            self._begin(calls, self._core.commit)
+            return self._results(waiting, calls, caller)
 
-    def submit(self, commit: Commit, answer: Callable[[Result], None], *, deadline: float) -> Callable[[], None]:
+    def submit(
+        self, commit: Commit, answer: Callable[[Result], None], *, deadline: float, trace: Trace | None = None
+    ) -> Callable[[], None]:
         """Commit without waiting: ``answer`` gets the outcome once, from any thread, and must not block.
 
         Returns a function that gives up the wait.
         """
-        call = _Commit(commit.key, deadline, commit, lambda place, result: answer(result))
+        call = _Commit(commit.key, deadline, commit, lambda place, result: answer(result), trace=trace)
         with self._lock:
             effects = self._core.commit(call)
         self._perform(effects)
@@ -231,11 +279,27 @@ class CheckpointService:
             raise DeadlineTooShort("no time was left to ask DIS; nothing was sent")
         with self._lock:
             order = self._core.next_order()
-        listing = self._workers.submit(self.store.partitions, stream, app, after, limit, lambda: caller.deadline)
-        try:
-            page = listing.result(min(seconds, threading.TIMEOUT_MAX))
-        except TimeoutError:
-            raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0) from None
+        traces = untraced if caller.trace is None else partial(_only, caller.trace)
+        gone = False
+
+        def leave() -> None:
+            nonlocal gone
+            gone = True
+            over.set()
+
+        def until() -> float:
+            return 0.0 if gone else caller.deadline
+
+        over = threading.Event()
+        with caller.waiting():
+            listing = self._workers.submit(self.store.partitions, stream, app, after, limit, until, traces)
+            listing.add_done_callback(lambda _: over.set())
+            caller.on_gone(leave)
+            over.wait(min(seconds, threading.TIMEOUT_MAX))
+        if not listing.done():
+            listing.cancel()
+            raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0)
+        page = listing.result()
         self.saw_partitions(page.partitions)
         with self._lock:
             effects = self._core.listed(order, [(one.key, one.number) for one in page.partitions])
@@ -264,6 +328,13 @@ class CheckpointService:
         """Answer what waits, with ``GATEWAY_DRAINING``, and take nothing more; what was sent goes on."""
         with self._lock:
             effects = self._core.drain()
+        self._perform(effects)
+
+    def abandon(self) -> None:
+        """:meth:`drain`, and wait for DIS no longer: callers of a write that was sent hear that its fate is unknown."""
+        self.drain()
+        with self._lock:
+            effects = self._core.abandon()
         self._perform(effects)
 
     def close(self) -> None:
@@ -301,7 +372,7 @@ class CheckpointService:
         if not self._watches.watched(key):
             return
         with self._lock:
-            effects = self._core.read(_Read(key, float("inf"), True))
+            effects = self._core.read(_Read(key, self.clock() + _REFRESH_SECONDS, True))
         self._perform(effects)
 
     def _results(self, waiting: Waiting, calls: Sequence[Call], caller: Caller) -> Sequence[Result]:
@@ -320,35 +391,47 @@ class CheckpointService:
         self._perform(effects)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
-        """Carry out what the core decided. The answers come last, when all else can be seen.
+        """Carry out what the core decided. The answers come late, when all else can be seen.
 
-        What is noted comes first: the work may be over, and its caller answered, before this thread goes on.
+        What is noted is counted first: the work may be over, and its caller answered, before this thread goes on.
         """
-        for effect in effects:
-            if isinstance(effect, Note):
-                self._noted(effect)
-        for effect in effects:
-            if isinstance(effect, Start):
-                self._start(effect.job)
+        for note in (effect for effect in effects if isinstance(effect, Note)):
+            self._count(note)
+        unstarted = [more for effect in effects if isinstance(effect, Start) for more in self._start(effect.job)]
         for effect in effects:
             if isinstance(effect, Changed):
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
             elif isinstance(effect, Outdated):
                 self._refresh_watched(effect.key)
-        for effect in effects:
-            if isinstance(effect, Answer):
-                effect.call.answered(effect.result)
+        for answer in (effect for effect in effects if isinstance(effect, Answer)):
+            answer.call.answered(answer.result)
+        for note in (effect for effect in effects if isinstance(effect, Note)):
+            self._log(note)
+        if unstarted:
+            self._perform(unstarted)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job) -> list[Effect]:
+        """Have a job carried out; gives what follows where there is no thread for it."""
         with self._idle:
             self._running += 1
-        self._workers.submit(self._run, job)
+        try:
+            self._workers.submit(self._run, job)
+        except RuntimeError:  # the system gives no more threads, or the pool has closed
+            self._ended()
+            with self._lock:
+                return self._core.finished(job, Overloaded("there is no thread for it; nothing was sent"))
+        return []
 
     def _run(self, job: Job) -> None:
-        outcome = self._outcome(job)
-        with self._lock:
-            effects = self._core.finished(job, outcome)
-        self._perform(effects)
+        try:
+            outcome = self._outcome(job)
+            with self._lock:
+                effects = self._core.finished(job, outcome)
+            self._perform(effects)
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
         with self._idle:
             self._running -= 1
             if not self._running:
@@ -357,11 +440,12 @@ class CheckpointService:
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
             if isinstance(job, ReadJob):
-                return self.store.read(job.key, job.until)
+                return self.store.read(job.key, job.until, job.traces)
             if job.commit is not None:
-                self.store.commit(job.commit, job.until)
+                self.store.commit(job.commit, job.until, job.traces)
             else:
-                self.store.delete(job.key, job.until)
+                self.store.delete(job.key, job.until, job.traces)
+            self.wrote(job.key, job.commit is not None)
         except GatewayError as error:
             return error
         except Exception:
@@ -369,11 +453,16 @@ class CheckpointService:
             return _unexpected(job)
         return None
 
-    def _noted(self, note: Note) -> None:
-        self.count(note.event, note.count)  # only counts: it cannot fail
+    def _count(self, note: Note) -> None:
+        self.count(note.event, note.count)
+        if note.event is Event.CACHE_HIT or note.event is Event.SERVED_STALE:
+            self.served(note.age)
+
+    def _log(self, note: Note) -> None:
         name = _LOGGED.get(note.event)
-        if name:
-            log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after))
+        if name and (suppressed := self._limit.admit(name)) is not None:
+            more = {"suppressed": suppressed} if suppressed else {}
+            log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
 
 
 def _expected(result: Result, kind: type[ResultT]) -> ResultT:
@@ -382,6 +471,10 @@ def _expected(result: Result, kind: type[ResultT]) -> ResultT:
     if not isinstance(result, kind):
         raise TypeError(f"{result!r} is no {kind.__name__}")
     return result
+
+
+def _only(trace: Trace) -> Sequence[Trace]:
+    return (trace,)
 
 
 def _unexpected(job: Job) -> GatewayError:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from gateway.errors import GatewayError
 from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
+from gateway.trace import Trace
 
 
 class Source(Enum):
@@ -67,6 +68,7 @@ class Call:
     key: CheckpointKey
     deadline: float
     phase: Phase = field(default=Phase.NEW, init=False)
+    trace: Trace | None = field(default=None, kw_only=True)
 
     def answered(self, result: Result) -> None:
         """Called once, outside every lock, with how it ended."""
@@ -118,6 +120,10 @@ class ReadJob:
         """When the last of those who wait for it gives up, on the core's clock."""
         return _latest([*self.calls, *self.deciding])
 
+    def traces(self) -> Sequence[Trace]:
+        """Of those for whom it is done; more may join."""
+        return _traces([*self.calls, *self.deciding])
+
 
 @dataclass(slots=True, eq=False)
 class WriteJob:
@@ -136,9 +142,18 @@ class WriteJob:
         """When the last of those who wait for it gives up, on the core's clock."""
         return _latest(self.calls)
 
+    def traces(self) -> Sequence[Trace]:
+        """Of those for whom it is done, the one whose value is sent first."""
+        sent = [call for call in self.calls if isinstance(call, CommitCall) and call.commit is self.commit]
+        return _traces([*sent, *(call for call in self.calls if call not in sent)])
+
 
 def _latest(calls: Sequence[Call]) -> float:
     return max((call.deadline for call in calls if call.phase is not Phase.DONE), default=0.0)
+
+
+def _traces(calls: Sequence[Call]) -> Sequence[Trace]:
+    return [call.trace for call in calls if call.trace is not None]
 
 
 Job = ReadJob | WriteJob
@@ -151,7 +166,7 @@ class Start:
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take three times as long to make, and each call has some
 class Answer:
     """Tell a caller how its call ended."""
 
@@ -190,15 +205,16 @@ class Event(Enum):
     SERVED_STALE = "served_stale"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Note:
-    """Something to count, and for some events to log."""
+    """Something to count, and for some events to log. ``age`` in seconds is that of what the cache had."""
 
     event: Event
     key: CheckpointKey
     count: int = 1
     before: SequenceNumber | None = None
     after: SequenceNumber | None = None
+    age: float = 0.0
 
 
 Effect = Start | Answer | Changed | Outdated | Note

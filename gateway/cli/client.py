@@ -13,6 +13,8 @@ import msgspec
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from gateway.cli import options
+from gateway.cli.connection import connected
 from gateway.cli.exits import Exit
 
 DETAILS_KEY = "grpc-status-details-bin"
@@ -64,8 +66,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 @contextmanager
 def channel(target: str, output: str) -> Iterator[grpc.Channel]:
     """A channel to the gateway. A call on it that fails ends the command: the failure on stderr, and an exit code."""
-    # A proxy from the environment is for the world outside, not for a sidecar.
-    with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as opened:
+    with connected(target, **options.connection(click.get_current_context())) as opened:
         try:
             yield opened
         except grpc.RpcError as error:

@@ -33,8 +33,11 @@ def config(ctx: click.Context, /, check: bool, output: str, **given: Any) -> Non
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         for row in rows:
             click.echo(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}")
+    from gateway.wiring import check_files  # costly to import, and --help shall not pay for it
+
     try:
         require_serving(loaded.config)
+        check_files(loaded.config)
     except ConfigurationError as error:
         click.echo(f"{PROGRAM}: serve would refuse this: {error}", err=True)
         ctx.exit(Exit.USAGE if check else Exit.DONE)

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from gateway.config import CONFIG_VARIABLE, FLAGS, TARGET_VARIABLE, LoadedConfig, keys, load
+from gateway.config import (
+    CALLER_TOKEN_FILE_VARIABLE,
+    CALLER_TOKEN_VARIABLE,
+    CONFIG_VARIABLE,
+    FLAGS,
+    TARGET_VARIABLE,
+    LoadedConfig,
+    keys,
+    load,
+)
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+_KEPT = "gateway.cli.connection"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_CONNECTION = {
+    "--ca-file": "PEM file of the CAs to trust instead of the public ones",
+    "--cert-file": "PEM file of the client's certificate",
+    "--key-file": "PEM file of its key",
+}
 
 DEFAULT_TARGET = "127.0.0.1:50551"
 
@@ -43,7 +60,37 @@ def _parameter(dotted: str) -> str:
 
 
 def target(command: CommandT) -> CommandT:
-    """``--target`` and ``--timeout`` of the commands that call a gateway."""
+    """``--target``, ``--timeout`` and how to connect, for the commands that call a gateway.
+
+    How to connect is kept in the context, where :func:`gateway.cli.client.channel` finds it.
+    """
+    for flag, words in reversed(_CONNECTION.items()):
+        command = click.option(flag, metavar="FILE", type=_FILE, expose_value=False, callback=_keep, help=words)(
+            command
+        )
+    command = click.option(
+        "--token-file",
+        metavar="FILE",
+        type=_FILE,
+        envvar=CALLER_TOKEN_FILE_VARIABLE,
+        expose_value=False,
+        callback=_keep,
+        help=f"file with the caller's token  [env: {CALLER_TOKEN_FILE_VARIABLE}, or {CALLER_TOKEN_VARIABLE} itself]",
+    )(command)
+    command = click.option(
+        "--server-name",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep,
+        help="name that the gateway's certificate must have, where it is not that of the target",
+    )(command)
+    command = click.option(
+        "--tls",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="connect by TLS; so do the options for its files",
+    )(command)
     command = click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
@@ -60,6 +107,16 @@ def target(command: CommandT) -> CommandT:
         metavar="ADDRESS",
         help=f"the gateway: host:port or unix:///path  [env: {TARGET_VARIABLE}]",
     )(command)
+
+
+def connection(ctx: click.Context) -> Mapping[str, Any]:
+    """How to connect, by the names of the parameters: ``tls``, ``server_name``, ``ca_file`` and so on."""
+    kept: Mapping[str, Any] = ctx.meta.get(_KEPT, {})
+    return kept
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    ctx.meta.setdefault(_KEPT, {})[parameter.name] = value
 
 
 def output(command: CommandT) -> CommandT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "delete": "gateway.cli.checkpoints:delete",
     "doctor": "gateway.cli.doctor:doctor",
     "health": "gateway.cli.health:health",
+    "token": "gateway.cli.token:token",
     "config": "gateway.cli.configuration:config",
     "version": "gateway.cli.version:version",
 }
@@ -73,4 +75,6 @@ def root() -> None:
 
 def main() -> None:
     """The entry point of ``dis-gateway``."""
+    # gRPC writes lines of its own to standard error, one for each handshake that fails: they are no JSON
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     root.main(prog_name=PROGRAM)

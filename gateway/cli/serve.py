@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gateway import app
+from gateway import signals
 from gateway.cli import options
 
 
@@ -17,7 +17,14 @@ from gateway.cli import options
 def serve(ctx: click.Context, /, dev: bool, **given: Any) -> None:
     """Serve the gRPC CheckpointService until SIGTERM or Ctrl-C.
 
+    Asked to stop, it says that it is not ready, and serves on until its clients have left or the grace period is over;
+    then it finishes what it took. Asked again, it ends at once. Exits with 0 after a stop, 1 if an address cannot be
+    listened on, 2 for a configuration that cannot be used, 4 if there were no credentials in time.
+
     Flags go over environment variables (DISGW_UPSTREAM__ENDPOINT and so on) over the file of --config over defaults;
     `dis-gateway config` shows what came of it. Secrets have no flag: every process could read them.
     """
+    signals.hold()
+    from gateway import app  # most of the time that a start takes
+
     ctx.exit(app.serve(options.loaded(**given), dev=dev))

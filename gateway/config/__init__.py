@@ -2,6 +2,8 @@
 
 from gateway.config.check import is_loopback, require_serving
 from gateway.config.load import (
+    CALLER_TOKEN_FILE_VARIABLE,
+    CALLER_TOKEN_VARIABLE,
     CONFIG_VARIABLE,
     FLAGS,
     TARGET_VARIABLE,
@@ -15,6 +17,7 @@ from gateway.config.load import (
 from gateway.config.model import (
     BreakerConfig,
     CacheConfig,
+    CallersConfig,
     CommitsConfig,
     Config,
     CredentialsConfig,
@@ -25,16 +28,21 @@ from gateway.config.model import (
     LogLevel,
     RetryConfig,
     ServerConfig,
+    SocketPolicy,
+    TelemetryConfig,
     UpstreamConfig,
     keys,
 )
 
 __all__ = [
+    "CALLER_TOKEN_FILE_VARIABLE",
+    "CALLER_TOKEN_VARIABLE",
     "CONFIG_VARIABLE",
     "FLAGS",
     "TARGET_VARIABLE",
     "BreakerConfig",
     "CacheConfig",
+    "CallersConfig",
     "CommitsConfig",
     "Config",
     "CredentialsConfig",
@@ -47,6 +55,8 @@ __all__ = [
     "LogLevel",
     "RetryConfig",
     "ServerConfig",
+    "SocketPolicy",
+    "TelemetryConfig",
     "UpstreamConfig",
     "describe",
     "expected",

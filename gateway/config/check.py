@@ -16,8 +16,9 @@ from gateway.errors import ConfigurationError
 _PROJECT_ID = re.compile(r"[0-9a-fA-F]{32}")
 _SCOPE_PART = re.compile(r"[A-Za-z0-9_.-]+")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]+")
-UNIX_PATH_MAX = 107
-"""Bytes in the path of a unix socket on Linux."""
+UNIX_PATH_MAX = 100
+"""Bytes in the path of a unix socket: 107 on Linux, less those that the place has in which it is bound."""
+_MODE = re.compile(r"0?[0-7]{3}")
 
 
 def check(config: Config) -> None:
@@ -28,6 +29,13 @@ def check(config: Config) -> None:
     _check_upstream(config.upstream)
     _check_credentials(config.credentials)
     _check_server(config.server)
+    if endpoint := config.telemetry.otlp_endpoint:
+        key = "telemetry.otlp_endpoint"
+        parts = _split_url(key, endpoint, "http://127.0.0.1:4318")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ConfigurationError(
+                key, "must not hold a user, a query or a fragment; headers come from OTEL_* variables"
+            )
 
 
 def require_serving(config: Config) -> None:
@@ -172,17 +180,29 @@ def _check_server(server: ServerConfig) -> None:
     addresses = [address.strip() for address in server.listen.split(",")]
     for address in addresses:
         host = _check_address("server.listen", address)
-        if host and not server.insecure and not is_loopback(host):
+        if host and not (server.tls_cert_file or server.insecure or is_loopback(host)):
             raise ConfigurationError(
                 "server.listen",
-                f"{address} is not loopback, and whoever reaches it may move checkpoints; or set server.insecure",
+                f"{address} is not loopback, and whoever reaches it may move checkpoints: set server.tls_cert_file, "
+                "tls_key_file and tls_client_ca_file; or set server.insecure",
             )
     if len(set(addresses)) != len(addresses):
         raise ConfigurationError("server.listen", "names an address twice")
+    if not _MODE.fullmatch(server.socket_mode):
+        raise ConfigurationError("server.socket_mode", 'must be three octal digits, such as "0660"')
+    _check_tls(server)
     if server.admin_listen:
         if server.admin_listen.startswith("unix:"):
             raise ConfigurationError("server.admin_listen", "must be host:port")
         _check_address("server.admin_listen", server.admin_listen)
+
+
+def _check_tls(server: ServerConfig) -> None:
+    if bool(server.tls_cert_file) != bool(server.tls_key_file):
+        missing = "tls_key_file" if server.tls_cert_file else "tls_cert_file"
+        raise ConfigurationError(f"server.{missing}", "is missing: a certificate and its key go together")
+    if server.tls_client_ca_file and not server.tls_cert_file:
+        raise ConfigurationError("server.tls_cert_file", "is missing: server.tls_client_ca_file goes with it")
 
 
 def _check_address(key: str, address: str) -> str:
@@ -192,6 +212,8 @@ def _check_address(key: str, address: str) -> str:
         path = path[2:] if path.startswith("//") else path
         if not path or path.endswith("/"):
             raise ConfigurationError(key, f"{address!r} must name a file, such as unix:///run/dis/gateway.sock")
+        if set(path) & set("%?#"):
+            raise ConfigurationError(key, f"{address!r} must not hold any of % ? #, which gRPC reads as parts of a URI")
         if len(path.encode()) > UNIX_PATH_MAX:
             raise ConfigurationError(key, f"the path of a unix socket has at most {UNIX_PATH_MAX} bytes")
         return ""

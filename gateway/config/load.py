@@ -21,9 +21,11 @@ from gateway.errors import ConfigurationError
 PREFIX = "DISGW_"
 CONFIG_VARIABLE = "DISGW_CONFIG"
 TARGET_VARIABLE = "DISGW_TARGET"
+CALLER_TOKEN_VARIABLE = "DISGW_CALLER_TOKEN"
+CALLER_TOKEN_FILE_VARIABLE = "DISGW_CALLER_TOKEN_FILE"
 DEFAULT = "default"
 
-_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, TARGET_VARIABLE})
+_OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, TARGET_VARIABLE, CALLER_TOKEN_VARIABLE, CALLER_TOKEN_FILE_VARIABLE})
 # Kubernetes tells each container about the services of its namespace, so about one that is called "disgw" or
 # "disgw-something" too: DISGW_SERVICE_HOST, DISGW_PORT_50551_TCP_ADDR and so on.
 _OF_KUBERNETES = re.compile(r"DISGW_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")

@@ -22,6 +22,13 @@ SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "iam
 """Keys of ``[credentials]`` whose values are never shown."""
 
 
+class SocketPolicy(StrEnum):
+    """What becomes of callers on a unix socket where there is a file of callers."""
+
+    ALLOW = "allow"
+    CHECK = "check"
+
+
 class LogLevel(StrEnum):
     """The least severe events that are logged."""
 
@@ -192,6 +199,18 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     insecure: Annotated[
         bool, Meta(description="serve gRPC without TLS on an address that is not loopback: anyone there may commit")
     ] = False
+    socket_mode: Annotated[str, Meta(description="mode of unix sockets, octal: who may write may connect")] = "0660"
+    socket_group: Annotated[str, Meta(description="group of unix sockets, by name or number; else the process's")] = ""
+    tls_cert_file: Annotated[
+        str, Meta(description="PEM file of the certificate and its chain: TCP is then by TLS (1.2 and later) alone")
+    ] = ""
+    tls_key_file: Annotated[str, Meta(description="PEM file of the certificate's key, without a password")] = ""
+    tls_client_ca_file: Annotated[
+        str, Meta(description="PEM file of CAs: each client on TCP must show a certificate of one of them (mTLS)")
+    ] = ""
+    reflection: Annotated[
+        bool, Meta(description="serve gRPC reflection, which tells everybody what methods there are")
+    ] = True
     workers: Annotated[int, Meta(ge=1, le=1000, description="unary calls that are worked on at once")] = 128
     max_concurrent_calls: Annotated[
         int, Meta(ge=1, le=1_000_000, description="calls under way, beyond which new ones are refused")
@@ -205,9 +224,48 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     max_message_bytes: Annotated[int, Meta(ge=1024, le=1 << 29, description="a request that is larger is refused")] = (
         1 << 20
     )
+    max_connection_age_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=31_536_000,
+            description="age at which clients are asked to connect anew, without a call failing; 0 sets none",
+        ),
+    ] = 0.0
+    min_ping_seconds: Annotated[
+        float, Meta(ge=0.1, le=86_400, description="a client whose keepalive pings come faster is disconnected")
+    ] = 10.0
+    startup_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="longest wait for the first credentials at start, before it gives up")
+    ] = 30.0
     grace_seconds: Annotated[
-        float, Meta(ge=0, le=3600, description="time that calls have to finish after SIGTERM; keep it below the pod's")
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="longest time that calls are still taken after SIGTERM; keep it 5 below the pod's, as what was "
+            "taken is finished after it",
+        ),
     ] = 25.0
+    quiet_seconds: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="after SIGTERM, calls are taken until no client was connected for so long"),
+    ] = 1.0
+    readiness_follows_upstream: Annotated[
+        bool, Meta(description="say `not ready` while DIS takes no calls; one trouble of DIS then takes all pods down")
+    ] = False
+
+
+class CallersConfig(Section, frozen=True, kw_only=True):
+    """Who may call, and do what: see [security.md](security.md)."""
+
+    file: Annotated[
+        str, Meta(description="TOML file of the callers and their rights; without it everybody may do everything")
+    ] = ""
+    unix_socket: Annotated[
+        SocketPolicy,
+        Meta(description="whether callers on unix sockets may do everything, or are checked as others are"),
+    ] = SocketPolicy.ALLOW
 
 
 class LimitsConfig(Section, frozen=True, kw_only=True):
@@ -225,6 +283,27 @@ class LogConfig(Section, frozen=True, kw_only=True):
     format: Annotated[LogFormat, Meta(description="JSON lines, or text for people")] = LogFormat.JSON
 
 
+class TelemetryConfig(Section, frozen=True, kw_only=True):
+    """Traces and metrics by OpenTelemetry's OTLP over HTTP; off without an endpoint.
+
+    Needs the extra `otel`, which the image has. `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`,
+    `OTEL_EXPORTER_OTLP_HEADERS` and `OTEL_EXPORTER_OTLP_CERTIFICATE` are looked at as well.
+    """
+
+    otlp_endpoint: Annotated[
+        str,
+        Meta(
+            description="URL of a collector, such as `http://127.0.0.1:4318`; `/v1/traces` and `/v1/metrics` are added"
+        ),
+    ] = ""
+    otlp_traces: Annotated[bool, Meta(description="send traces there")] = True
+    otlp_metrics: Annotated[bool, Meta(description="send metrics there, those of `/metrics`")] = True
+    sample_ratio: Annotated[
+        float,
+        Meta(ge=0, le=1, description="share of calls that are traced; a caller that is in a trace decides for its own"),
+    ] = 0.1
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be configured."""
 
@@ -235,8 +314,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cache: CacheConfig = CacheConfig()
     commits: CommitsConfig = CommitsConfig()
     server: ServerConfig = ServerConfig()
+    callers: CallersConfig = CallersConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
 
 class Key(msgspec.Struct, frozen=True):

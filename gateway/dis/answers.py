@@ -62,6 +62,11 @@ def is_success(answer: HttpAnswer) -> bool:
     return 200 <= answer.status < 300
 
 
+def is_no_page(answer: HttpAnswer) -> bool:
+    """Whether it can be from DIS: a page of a proxy that wants a login comes with 200 too, and nothing was stored."""
+    return not answer.body.lstrip().startswith(b"<")
+
+
 def checkpoint_from(answer: HttpAnswer, key: CheckpointKey) -> Checkpoint | None:
     """The checkpoint in a successful answer to a read; None where DIS says that there is none (``"-1"``).
 
@@ -145,6 +150,7 @@ def error_from(answer: HttpAnswer, hidden: tuple[str, ...] = ()) -> UpstreamErro
         reason=row.reason,
         retry_after=(DEFAULT_RETRY_AFTER if asked is None else asked) if row.retry is Retry.BACKOFF else None,
         asked_to_wait=asked or 0.0,
+        date=answer.headers.get("Date", ""),
         metadata=metadata,
     )
 

@@ -2,11 +2,13 @@
 
 DIS blacklists an address after too many failures, and every further call prolongs that. So:
 
-- Until a call has been answered by DIS for the first time, one is sent at a time, or one a second where DIS is slow:
-  wrong credentials cost one call, not one for each caller.
+- Until DIS has accepted what a call is signed with, one is sent at a time, and one more beside it where DIS is slow:
+  wrong credentials cost one call or two, not one for each caller.
 - Rejected credentials and blacklisting stop all calls at once, for long; failures in a row stop those of their kind,
   reads or writes, for a short time.
 - After that time one call goes through as a probe; the others are refused until it is known how that one ended.
+- Others in place of rejected credentials are tried before that time is over. Whatever they are, at most
+  :data:`REJECTIONS` calls that DIS rejects are sent in :data:`REJECTIONS_SECONDS`.
 """
 
 from __future__ import annotations
@@ -19,18 +21,24 @@ from enum import StrEnum
 
 import structlog
 
-from gateway.errors import CircuitOpen, CredentialsUnavailable, GatewayError, OutcomeUnknown, UpstreamUnavailable
+from gateway.errors import CircuitOpen, GatewayError, OutcomeUnknown, UpstreamUnavailable
 
 log = structlog.get_logger("gateway.dis")
 
 WINDOW = 50
 """Calls that the share of failures is taken of."""
 PATIENCE = 1.0
-"""Seconds that a call waits for the first one to be answered before it is sent beside it."""
+"""Seconds that the first call may take before another is sent beside it."""
+REJECTIONS = 3
+REJECTIONS_SECONDS = 60.0
 ALL = "all"
 """The name of the circuit that every call goes through; the others have the names of :class:`Kind`."""
 
-_REJECTED = frozenset({"UPSTREAM_CREDENTIALS_REJECTED", "UPSTREAM_CLOCK_SKEW"})
+REJECTED = frozenset({"UPSTREAM_CREDENTIALS_REJECTED", "UPSTREAM_CLOCK_SKEW"})
+"""Reasons that say that DIS does not accept what the call was signed with."""
+_BLACKLISTED = "UPSTREAM_BLACKLISTED"
+_SAYS_NOTHING = frozenset({_BLACKLISTED, "UPSTREAM_THROTTLED", "UPSTREAM_ENDPOINT_INVALID"})
+"""Answers that may have been given before anybody looked at the signature."""
 
 
 class Kind(StrEnum):
@@ -78,25 +86,33 @@ class _Circuit:
     def left(self, now: float) -> float:
         return max(1.0, self._until - now)
 
-    def enter(self) -> None:
-        if self.state is State.OPEN:
-            self.state = State.PROBING
+    def probe(self) -> bool:
+        """Begin a probe, where one is needed."""
+        if self.state is not State.OPEN:
+            return False
+        self.state = State.PROBING
+        return True
 
-    def open(self, now: float, seconds: float, cause: str) -> None:
-        """Whoever was under way when it opened does not shorten the time."""
+    def open(self, now: float, seconds: float, cause: str) -> bool:
+        """Whether that is new: whoever was under way when it opened does not shorten the time."""
         until = now + seconds
-        if self.state is not State.OPEN or until > self._until:
-            log.warning("breaker_opened", circuit=self.name, cause=cause, seconds=seconds)
-            self.state, self.cause, self._seconds, self._until = State.OPEN, cause, seconds, max(until, self._until)
+        if self.state is State.OPEN and until <= self._until:
+            return False
+        self.state, self.cause, self._seconds, self._until = State.OPEN, cause, seconds, max(until, self._until)
+        return True
 
-    def open_again(self, now: float) -> None:
+    def open_again(self, now: float) -> bool:
         """A probe has failed."""
-        self.open(now, self._seconds, self.cause)
+        return self.open(now, self._seconds, self.cause)
+
+    def probe_withdrawn(self, now: float) -> None:
+        """The probe says nothing: the next call is one."""
+        if self.state is State.PROBING:
+            self.state, self._until = State.OPEN, now
 
     def close(self) -> None:
-        """Only a probe closes it: what was sent before it opened says nothing."""
+        """The probe went well; unless something else has opened it meanwhile."""
         if self.state is State.PROBING:
-            log.info("breaker_closed", circuit=self.name)
             self.state, self.cause = State.CLOSED, ""
 
 
@@ -124,107 +140,173 @@ class _Failures:
         return True
 
 
-class Breaker:
-    """Thread-safe. ``clock`` gives seconds; ``patience`` is in seconds of the real clock."""
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """The leave to send one call. ``signed_by`` is what it is signed with, and what is equal to that."""
 
-    def __init__(self, settings: BreakerSettings, clock: Callable[[], float], patience: float = PATIENCE) -> None:
+    kind: Kind
+    signed_by: object
+    proves: bool
+    """whether DIS had not accepted that before"""
+    began: float
+    probes: tuple[_Circuit, ...] = ()
+
+
+class Breaker:
+    """Thread-safe. ``clock`` gives seconds."""
+
+    def __init__(self, settings: BreakerSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
-        self._patience = patience
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._all = _Circuit(ALL)
         self._circuits = {kind: _Circuit(kind.value) for kind in Kind}
         self._failures = {kind: _Failures(settings) for kind in Kind}
-        self._proven = False
-        self._proving = 0
-        self._attempts = 0
+        self._accepted: object | None = None
+        self._rejected: object | None = None
+        self._proving: list[Ticket] = []
+        self._rejections: deque[float] = deque(maxlen=REJECTIONS)
+        """when those were sent that DIS has rejected although it had not accepted the same before"""
 
     def states(self) -> Mapping[str, State]:
         """How each circuit stands, by its name."""
-        with self._changed:
+        with self._lock:
             return {circuit.name: circuit.state for circuit in (self._all, *self._circuits.values())}
 
     @property
     def shut_out(self) -> str:
-        """Why no call at all is sent: the reason of the error that stopped them. Empty where calls are sent."""
-        with self._changed:
-            return self._all.cause
+        """Why no call at all is sent: the reason of the error that stopped them. Empty where some are sent.
 
-    def enter(self, kind: Kind) -> None:
-        """Ask to send a call; :meth:`leave` must follow. Raises :class:`CircuitOpen`."""
-        with self._changed:
-            if not self._proven and self._proving:
-                self._await_the_first()
+        A call that would be a probe is sent: whoever stays away for this reason must come back for it.
+        """
+        with self._lock:
             now = self._clock()
-            circuits = (self._all, self._circuits[kind])
-            for circuit in circuits:
-                if not circuit.admits(now):
-                    raise CircuitOpen(
-                        f"DIS is not asked now, as calls would fail ({circuit.cause}); nothing was sent",
-                        retry_after=circuit.left(now),
-                        metadata={"cause": circuit.cause},
-                    )
-            for circuit in circuits:
-                circuit.enter()
-            self._proving += not self._proven
+            shut = [circuit.cause for circuit in self._circuits.values() if not circuit.admits(now)]
+            if not self._all.admits(now):
+                return self._all.cause
+            return shut[0] if len(shut) == len(self._circuits) else ""
 
-    def _await_the_first(self) -> None:
-        """Wait for the call that is under way. If it fails so does this; if it takes long, this one goes beside it."""
-        attempts = self._attempts
-        while not self._proven and self._attempts == attempts:
-            proving = self._proving
-            if not self._changed.wait_for(
-                lambda: self._attempts != attempts or self._proving != proving,  # noqa: B023
-                self._patience,
-            ):
-                return
-        if not self._proven:
-            raise CircuitOpen(
-                "DIS could not be asked by the first call, which this one waited for; nothing was sent",
-                retry_after=1.0,
-                metadata={"cause": UpstreamUnavailable.reason},
-            )
+    def check(self, kind: Kind, signed_by: object) -> None:
+        """Raises :class:`CircuitOpen` where :meth:`enter` would."""
+        with self._lock:
+            self._check(kind, signed_by, self._clock())
 
-    def leave(self, kind: Kind, error: GatewayError | None) -> None:
-        """A call has ended: with this error, or well."""
-        with self._changed:
+    def enter(self, kind: Kind, signed_by: object) -> Ticket | None:
+        """Ask to send a call; :meth:`leave` or :meth:`withdraw` must follow. Raises :class:`CircuitOpen`.
+
+        None: others find out whether DIS accepts what it is signed with; ask again in a moment.
+        """
+        with self._lock:
             now = self._clock()
-            self._proving = max(0, self._proving - 1)
-            self._attempts += 1
+            self._check(kind, signed_by, now)
+            proves = signed_by != self._accepted
+            if proves and self._proving and not self._one_beside(now):
+                return None
+            ticket = Ticket(kind, signed_by, proves, now)
+            ticket.probes = tuple(circuit for circuit in (self._all, self._circuits[kind]) if circuit.probe())
+            if proves:
+                self._proving.append(ticket)
+            return ticket
+
+    def leave(self, ticket: Ticket, error: GatewayError | None) -> None:
+        """The call has ended: with this error, or well."""
+        opened: list[_Circuit] = []
+        with self._lock:
+            now = self._clock()
+            self._ended(ticket)
             if error is not None and _failed(error):
-                self._failed(kind, error, now)
+                opened += self._failed(ticket, now)
             else:
-                self._proven = True
-                self._answered(kind, error, now)
-            self._changed.notify_all()
+                opened += self._answered(ticket, error, now)
+            closed = [circuit for circuit in ticket.probes if circuit.state is State.CLOSED]
+            told = [(circuit.name, circuit.cause, circuit.left(now)) for circuit in opened]
+        # outside of the lock, as a log can be slow
+        for name, cause, seconds in told:
+            log.warning("breaker_opened", circuit=name, cause=cause, seconds=round(seconds, 1))
+        for circuit in closed:
+            log.info("breaker_closed", circuit=circuit.name)
 
-    def _failed(self, kind: Kind, error: GatewayError, now: float) -> None:
-        circuit = self._circuits[kind]
-        if self._all.state is State.PROBING:
-            self._all.open_again(now)
-        if self._failures[kind].failed() or circuit.state is State.PROBING:
-            cause = error.reason if isinstance(error, CredentialsUnavailable) else UpstreamUnavailable.reason
-            circuit.open(now, self._settings.open_seconds, cause)
+    def withdraw(self, ticket: Ticket, *, rejected: bool = False) -> None:
+        """The call says nothing of how DIS is: it was not sent, or it is sent again, signed with something else.
 
-    def _answered(self, kind: Kind, error: GatewayError | None, now: float) -> None:
-        self._failures[kind].answered()
-        self._circuits[kind].close()
-        seconds = self._seconds_for(error)
-        if error is not None and seconds:
-            self._all.open(now, seconds, error.reason)
-        else:
-            self._all.close()
+        ``rejected``: DIS has rejected what it was signed with.
+        """
+        with self._lock:
+            now = self._clock()
+            self._ended(ticket)
+            if rejected and ticket.proves:
+                self._rejections.append(ticket.began)
+            for circuit in ticket.probes:
+                circuit.probe_withdrawn(now)
 
-    def _seconds_for(self, error: GatewayError | None) -> float:
-        if error is None:
-            return 0.0
-        if error.reason == "UPSTREAM_BLACKLISTED":
+    def _check(self, kind: Kind, signed_by: object, now: float) -> None:
+        for circuit in (self._all, self._circuits[kind]):
+            if not circuit.admits(now) and not self._replaced(circuit, signed_by):
+                raise _refused(circuit.cause, circuit.left(now))
+        if signed_by != self._accepted and self._recent(now) == REJECTIONS:
+            left = self._rejections[0] + REJECTIONS_SECONDS - now
+            raise _refused("UPSTREAM_CREDENTIALS_REJECTED", max(1.0, left))
+
+    def _recent(self, now: float) -> int:
+        return sum(1 for sent in self._rejections if now - sent < REJECTIONS_SECONDS)
+
+    def _one_beside(self, now: float) -> bool:
+        """Whether another may be sent although one is under way that finds out the same."""
+        if len(self._proving) > 1 or now - self._proving[0].began < PATIENCE:
+            return False
+        recent = self._recent(now)
+        return not recent or recent + len(self._proving) < REJECTIONS
+
+    def _replaced(self, circuit: _Circuit, signed_by: object) -> bool:
+        """Whether it is open for credentials other than these."""
+        return circuit.state is State.OPEN and circuit.cause in REJECTED and signed_by != self._rejected
+
+    def _ended(self, ticket: Ticket) -> None:
+        if ticket.proves:
+            self._proving.remove(ticket)
+
+    def _failed(self, ticket: Ticket, now: float) -> list[_Circuit]:
+        circuit = self._circuits[ticket.kind]
+        opened = []
+        if self._all in ticket.probes and self._all.open_again(now):
+            opened.append(self._all)
+        too_many = self._failures[ticket.kind].failed()
+        if (circuit in ticket.probes or (too_many and circuit.state is not State.PROBING)) and circuit.open(
+            now, self._settings.open_seconds, UpstreamUnavailable.reason
+        ):
+            opened.append(circuit)
+        return opened
+
+    def _answered(self, ticket: Ticket, error: GatewayError | None, now: float) -> list[_Circuit]:
+        self._failures[ticket.kind].answered()
+        reason = "" if error is None else error.reason
+        if reason in REJECTED:
+            if ticket.proves:
+                self._rejections.append(ticket.began)
+            elif self._accepted != ticket.signed_by:
+                return []  # others have been accepted since it was sent
+            self._accepted, self._rejected = None, ticket.signed_by
+        elif reason not in _SAYS_NOTHING:
+            self._accepted = ticket.signed_by
+        for circuit in ticket.probes:
+            circuit.close()
+        seconds = self._seconds_for(reason)
+        return [self._all] if seconds and self._all.open(now, seconds, reason) else []
+
+    def _seconds_for(self, reason: str) -> float:
+        if reason == _BLACKLISTED:
             return self._settings.blacklisted_seconds
-        if error.reason in _REJECTED:
-            return self._settings.rejected_seconds
-        return 0.0
+        return self._settings.rejected_seconds if reason in REJECTED else 0.0
+
+
+def _refused(cause: str, seconds: float) -> CircuitOpen:
+    return CircuitOpen(
+        f"DIS is not asked now, as calls would fail ({cause}); nothing was sent",
+        retry_after=seconds,
+        metadata={"cause": cause},
+    )
 
 
 def _failed(error: GatewayError) -> bool:
     """Whether DIS could not be asked, or broke: what it refuses it has answered."""
-    return isinstance(error, OutcomeUnknown | CredentialsUnavailable) or error.reason == UpstreamUnavailable.reason
+    return isinstance(error, OutcomeUnknown) or error.reason == UpstreamUnavailable.reason

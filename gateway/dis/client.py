@@ -6,124 +6,66 @@ been applied is decided here, and nowhere else.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import structlog
 
 from gateway.deadline import Until, forever
-from gateway.dis import answers, signing
-from gateway.dis.breaker import Kind
-from gateway.dis.credentials import AuthToken, Credentials, CredentialsProvider, KeyPair
-from gateway.dis.error_table import Retry
+from gateway.dis import answers
+from gateway.dis.attempts import UNSEEN, Observer, Operation
+from gateway.dis.breaker import REJECTED, Kind, Ticket
+from gateway.dis.credentials import CredentialsProvider
 from gateway.dis.http import AnswerTooLarge, HttpAnswer, HttpRequest, Transport, TransportError
 from gateway.dis.resilience import Resilience
-from gateway.dis.signing import SigningDialect, SigningScope
+from gateway.dis.signer import DisEndpoint, RequestSigner, SignedBy
 from gateway.errors import (
-    CircuitOpen,
     CommitOutcomeUnknown,
+    CredentialsUnavailable,
+    DeadlineTooShort,
     DeleteOutcomeUnknown,
     GatewayError,
     InvalidUpstreamAnswer,
     OutcomeUnknown,
+    UpstreamError,
     UpstreamUnavailable,
 )
 from gateway.model import LAST_READ, Checkpoint, CheckpointKey, Commit, PartitionPage
+from gateway.trace import Traces, untraced
 
-_JSON = "application/json"
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _SKEW = timedelta(minutes=5)
 """A difference of clocks that is worth another attempt. DIS allows 15 minutes."""
+_MOMENT = 0.01
+"""Seconds after which a call asks again whether others have found out what it waits for."""
+_SLICE = 0.25
+"""Seconds that a call waits before it looks whether somebody still waits for it."""
 
 ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger("gateway.dis")
 
 
-@dataclass(frozen=True, slots=True)
-class DisEndpoint:
-    """Where DIS is and how requests to it are signed. ``url`` has no path; ``project_id`` is 32 hex digits."""
+class _Call:
+    """One call, of one or more requests."""
 
-    url: str
-    project_id: str
-    scope: SigningScope
-    dialect: SigningDialect = SigningDialect.SCOPED
-    user_agent: str = "dis-checkpoint-gateway"
+    __slots__ = ("operation", "sent", "traces")
+
+    def __init__(self, operation: Operation, traces: Traces) -> None:
+        self.operation = operation
+        self.traces = traces
+        self.sent = 0
+        """requests that have gone out for it"""
 
     @property
-    def host(self) -> str:
-        """What goes into the ``Host`` header: with the port unless it is the scheme's own."""
-        parts = urlsplit(self.url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-        own = {"http": 80, "https": 443}[parts.scheme]
-        return host if parts.port in (None, own) else f"{host}:{parts.port}"
-
-
-class RequestSigner:
-    """Makes a ready request: the pure stages of :mod:`gateway.dis.signing`, in order, for one endpoint."""
-
-    def __init__(self, endpoint: DisEndpoint, now: Callable[[], datetime]) -> None:
-        self._endpoint = endpoint
-        self._now = now
-        self._base = endpoint.url.rstrip("/")
-        self._host = endpoint.host
-        self._derived: tuple[tuple[KeyPair, str], bytes] | None = None
-
-    def sign(
-        self, credentials: Credentials, method: str, path: str, query: list[tuple[str, str]], body: bytes
-    ) -> HttpRequest:
-        """A request signed now. ``path`` and ``query`` are not yet encoded."""
-        date = signing.format_date(self._now())
-        headers = {"Host": self._host, "X-Sdk-Date": date}
-        if body:
-            headers["Content-Type"] = _JSON
-        if isinstance(credentials, AuthToken):
-            headers[signing.AUTH_TOKEN_HEADER] = credentials.token
-        else:
-            if credentials.security_token:
-                headers[signing.SECURITY_TOKEN_HEADER] = credentials.security_token
-            headers["Authorization"] = self._authorization(credentials, date, method, path, query, headers, body)
-        headers["User-Agent"] = self._endpoint.user_agent
-        headers["Accept"] = _JSON
-        url = self._base + signing.canonical_uri(path).rstrip("/")
-        if query:
-            url += "?" + signing.canonical_query(query)
-        return HttpRequest(method, url, headers, body)
-
-    def _authorization(
-        self,
-        keys: KeyPair,
-        date: str,
-        method: str,
-        path: str,
-        query: list[tuple[str, str]],
-        headers: dict[str, str],
-        body: bytes,
-    ) -> str:
-        scope, dialect = self._endpoint.scope, self._endpoint.dialect
-        canonical = signing.canonical_request(method, path, query, headers, body)
-        to_sign = signing.string_to_sign(canonical, date, scope, dialect)
-        signed = signing.signature(self._key(keys, date), to_sign)
-        names = signing.signed_headers(headers)
-        return signing.authorization(keys.access_key, date, scope, dialect, names, signed)
-
-    def _key(self, keys: KeyPair, date: str) -> bytes:
-        """The signing key of the day; kept, as it takes four HMACs and changes once a day."""
-        wanted = (keys, date[:8])
-        kept = self._derived  # one read: another thread may replace it
-        if kept is not None and kept[0] == wanted:
-            return kept[1]
-        key = signing.signing_key(keys.access_key, keys.secret_key, date, self._endpoint.scope, self._endpoint.dialect)
-        self._derived = (wanted, key)
-        return key
+    def kind(self) -> Kind:
+        return Kind.WRITE if self.operation in (Operation.COMMIT, Operation.DELETE) else Kind.READ
 
 
 class DisClient:
@@ -141,50 +83,55 @@ class DisClient:
         now: Callable[[], datetime],
         resilience: Resilience,
         sleep: Callable[[float], None] = time.sleep,
+        observer: Observer = UNSEEN,
     ) -> None:
+        self._observer = observer
         self._credentials = credentials
         self._transport = transport
         self._now = now
         self._resilience = resilience
         self._sleep = sleep
         self.clock_offset = timedelta()
-        self._signer = RequestSigner(endpoint, lambda: now() + self.clock_offset)
+        self._signer = RequestSigner(endpoint, now)
         self._project = f"/v2/{endpoint.project_id}"
         self._path = f"{self._project}/checkpoints"
 
-    def read(self, key: CheckpointKey, until: Until = forever) -> Checkpoint | None:
+    def read(self, key: CheckpointKey, until: Until = forever, traces: Traces = untraced) -> Checkpoint | None:
         """The checkpoint that DIS has, or None where it says that there is none.
 
         Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
         """
+        call = _Call(Operation.READ, traces)
 
-        def attempt() -> Checkpoint | None:
-            answer, hidden = self._get(self._path, checkpoint_query(key))
+        def attempt(signed_by: SignedBy) -> Checkpoint | None:
+            answer = self._get(call, signed_by, self._path, checkpoint_query(key))
             if answers.is_success(answer):
                 return answers.checkpoint_from(answer, key)
             if answers.says_not_committed_yet(answer):
                 return None
-            raise answers.error_from(answer, hidden)
+            raise answers.error_from(answer, signed_by.credentials.secrets)
 
-        return self._patiently(Kind.READ, until, attempt)
+        return self._patiently(call, until, attempt)
 
-    def commit(self, commit: Commit, until: Until = forever) -> None:
+    def commit(self, commit: Commit, until: Until = forever, traces: Traces = untraced) -> None:
         """Store a checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`CommitOutcomeUnknown` where DIS may or may not have stored it; after any other error it has not.
         """
-        body = _commit_body(commit)
-        self._patiently(Kind.WRITE, until, lambda: self._write("POST", [], body, CommitOutcomeUnknown))
+        body, call = _commit_body(commit), _Call(Operation.COMMIT, traces)
+        self._patiently(call, until, lambda by: self._write(call, by, "POST", [], body, CommitOutcomeUnknown))
 
-    def delete(self, key: CheckpointKey, until: Until = forever) -> None:
+    def delete(self, key: CheckpointKey, until: Until = forever, traces: Traces = untraced) -> None:
         """Delete one partition's checkpoint; returns only when DIS has answered 2xx.
 
         Raises :class:`DeleteOutcomeUnknown` where it may or may not be gone; after any other error it is still there.
         """
-        query = checkpoint_query(key)
-        self._patiently(Kind.WRITE, until, lambda: self._write("DELETE", query, b"", DeleteOutcomeUnknown))
+        query, call = checkpoint_query(key), _Call(Operation.DELETE, traces)
+        self._patiently(call, until, lambda by: self._write(call, by, "DELETE", query, b"", DeleteOutcomeUnknown))
 
-    def partitions(self, stream: str, app: str, after: str, limit: int, until: Until = forever) -> PartitionPage:
+    def partitions(
+        self, stream: str, app: str, after: str, limit: int, until: Until = forever, traces: Traces = untraced
+    ) -> PartitionPage:
         """Where an app stands in the partitions of a stream: at most ``limit`` of them, after the one named ``after``.
 
         Raises :class:`UpstreamError`, :class:`UpstreamUnavailable` or :class:`InvalidUpstreamAnswer`.
@@ -192,62 +139,100 @@ class DisClient:
         query = [("checkpoint_type", LAST_READ), ("limit", str(limit))]
         if after:
             query.append(("start_partition_id", after))
+        call = _Call(Operation.LIST, traces)
 
-        def attempt() -> PartitionPage:
-            answer, hidden = self._get(f"{self._project}/apps/{app}/streams/{stream}", query)
+        def attempt(signed_by: SignedBy) -> PartitionPage:
+            answer = self._get(call, signed_by, f"{self._project}/apps/{app}/streams/{stream}", query)
             if answers.is_success(answer):
                 return answers.partitions_from(answer, stream, app)
-            raise answers.error_from(answer, hidden)
+            raise answers.error_from(answer, signed_by.credentials.secrets)
 
-        return self._patiently(Kind.READ, until, attempt)
+        return self._patiently(call, until, attempt)
 
-    def _patiently(self, kind: Kind, until: Until, attempt: Callable[[], ResultT]) -> ResultT:
+    def _patiently(self, call: _Call, until: Until, attempt: Callable[[SignedBy], ResultT]) -> ResultT:
         """Send a call, and again where that helps and is safe; each attempt is signed anew.
 
-        Raises what the last attempt raised, or :class:`gateway.errors.CircuitOpen`.
+        Raises what the last attempt raised; if there was none, :class:`gateway.errors.CircuitOpen`,
+        :class:`gateway.errors.DeadlineTooShort`, or what else kept it from being sent.
         """
         self._resilience.begin()
-        for attempts in itertools.count(1):
-            if wait := self._resilience.wait(until()):
-                self._sleep(wait)
-            try:
-                return self._guarded(kind, attempt)
-            except CircuitOpen:
-                raise
-            except GatewayError as error:
-                pause = self._resilience.pause(error, attempts, until())
-                if pause is None:
-                    raise
-                log.info("call_is_sent_again", kind=kind.value, reason=error.reason, seconds=round(pause, 3))
-            self._sleep(pause)
-        raise AssertionError("it counts without end")
-
-    def _guarded(self, kind: Kind, attempt: Callable[[], ResultT]) -> ResultT:
-        """One attempt: the breaker may refuse it, and hears how it ended."""
-        self._resilience.enter(kind)
+        attempts, mended = 0, False
         failure: GatewayError | None = None
-        try:
-            return attempt()
-        except GatewayError as error:
-            failure = error
-            raise
-        except BaseException:
-            failure = UpstreamUnavailable("the gateway failed unexpectedly")
-            raise
-        finally:
-            self._resilience.ended(kind, failure)
+        while True:
+            try:
+                ticket, signed_by = self._admitted(call.kind, until)
+            except GatewayError:  # nothing more was sent, so what DIS has said before is the better answer
+                if failure is not None:
+                    raise failure from None
+                raise
+            try:
+                result = attempt(signed_by)
+            except GatewayError as error:
+                failure = error
+                if not mended and self._mended(error, signed_by):
+                    mended = True
+                    self._resilience.withdrawn(ticket, rejected=True)
+                    continue
+                self._resilience.ended(ticket, error)
+            except BaseException:
+                self._resilience.ended(ticket, UpstreamUnavailable("the gateway failed unexpectedly"))
+                raise
+            else:
+                self._resilience.ended(ticket, None)
+                return result
+            attempts += 1
+            pause = self._resilience.pause(failure, attempts, until())
+            if pause is None:
+                raise failure
+            log.debug(
+                "call_is_sent_again", operation=call.operation.value, reason=failure.reason, seconds=round(pause, 3)
+            )
+            self._pass(pause, until)
 
-    def _get(self, path: str, query: list[tuple[str, str]]) -> tuple[HttpAnswer, tuple[str, ...]]:
+    def _admitted(self, kind: Kind, until: Until) -> tuple[Ticket, SignedBy]:
+        """Wait for leave to send an attempt, and for its place in the row. Nothing is sent that nobody waits for."""
+        signed_by = self._signed_by()
+        self._pass(self._resilience.wait(kind, signed_by, until()), until)
+        while True:
+            signed_by = self._signed_by()  # it may be another by now
+            ticket = self._resilience.enter(kind, signed_by)
+            if ticket is None:
+                self._pass(_MOMENT, until)
+            elif until() > self._resilience.clock():
+                return ticket, signed_by
+            else:
+                self._resilience.withdrawn(ticket)
+            if until() <= self._resilience.clock():
+                raise DeadlineTooShort("the call's time ended before its turn; nothing was sent")
+
+    def _signed_by(self) -> SignedBy:
+        return SignedBy(self._credentials.snapshot(), self.clock_offset)
+
+    def _pass(self, seconds: float, until: Until) -> None:
+        """Pass some time, or less where those who wait have left."""
+        end = self._resilience.clock() + seconds
+        while (left := min(end, until()) - self._resilience.clock()) > 0:
+            self._sleep(min(left, _SLICE))
+
+    def _get(self, call: _Call, signed_by: SignedBy, path: str, query: list[tuple[str, str]]) -> HttpAnswer:
         try:
-            return self._send("GET", path, query, b"")
+            return self._exchange(call, self._signer.sign(signed_by, "GET", path, query, b""))
         except AnswerTooLarge as error:
             raise InvalidUpstreamAnswer(str(error), metadata={"http_status": str(error.status)}) from error
         except TransportError as error:
             raise _unavailable(error) from error
 
-    def _write(self, method: str, query: list[tuple[str, str]], body: bytes, unknown: type[OutcomeUnknown]) -> None:
+    def _write(
+        self,
+        call: _Call,
+        signed_by: SignedBy,
+        method: str,
+        query: list[tuple[str, str]],
+        body: bytes,
+        unknown: type[OutcomeUnknown],
+    ) -> None:
         try:
-            answer, hidden = self._send(method, self._path, query, body)
+            answer = self._exchange(call, self._signer.sign(signed_by, method, self._path, query, body))
         except TransportError as error:
             if error.status is not None and 200 <= error.status < 300:
                 return  # DIS has said yes; what its answer's body lacks changes nothing
@@ -255,48 +240,58 @@ class DisClient:
                 raise _unavailable(error) from error
             raise _outcome_unknown(str(error), unknown, _status_metadata(error.status)) from error
         if answers.is_success(answer):
-            return
-        failure = answers.error_from(answer, hidden)
+            if answers.is_no_page(answer):
+                return
+            raise _outcome_unknown("what answered is not DIS", unknown, _status_metadata(answer.status))
+        failure = answers.error_from(answer, signed_by.credentials.secrets)
         if failure.reason == UpstreamUnavailable.reason:  # it broke inside DIS or on the way: before or after?
             raise _outcome_unknown(failure.message, unknown, dict(failure.metadata)) from failure
         raise failure
 
-    def _send(
-        self, method: str, path: str, query: list[tuple[str, str]], body: bytes
-    ) -> tuple[HttpAnswer, tuple[str, ...]]:
-        """One exchange; once more where the answer shows that this gateway's clock or credentials were outdated.
+    def _exchange(self, call: _Call, request: HttpRequest) -> HttpAnswer:
+        """Send a signed request once, and tell the observer. Raises :class:`TransportError`."""
+        attempt = self._observer.began(call.operation, request, call.sent, call.traces)
+        call.sent += 1
+        outcome: HttpAnswer | TransportError | None = None
+        try:
+            if attempt.headers:
+                request = replace(request, headers={**request.headers, **attempt.headers})
+            outcome = answer = self._transport.send(request, deadline=math.inf)
+            return answer
+        except TransportError as error:
+            outcome = error
+            raise
+        finally:
+            attempt.ended(outcome)
+
+    def _mended(self, error: GatewayError, signed_by: SignedBy) -> bool:
+        """Whether the same may be accepted if it is signed anew, as something was outdated that now is not.
 
         Such an answer says that nothing was applied, so that this is safe for a write as well.
         """
-        credentials = self._credentials.snapshot()
-        request = self._signer.sign(credentials, method, path, query, body)
-        answer = self._transport.send(request, deadline=math.inf)
-        if not answers.is_success(answer) and self._mended(answer, credentials):
-            credentials = self._credentials.snapshot()
-            request = self._signer.sign(credentials, method, path, query, body)
-            answer = self._transport.send(request, deadline=math.inf)
-        return answer, credentials.secrets
-
-    def _mended(self, answer: HttpAnswer, used: Credentials) -> bool:
-        """Whether another attempt may do better, as something was outdated that now is not."""
-        row = answers.row_of(answer)
-        if row.retry is not Retry.ONCE:
+        if not isinstance(error, UpstreamError) or error.reason not in REJECTED:
             return False
-        return self._learn_time(answer) or self._credentials.reload(used) != used
-
-    def _learn_time(self, answer: HttpAnswer) -> bool:
-        """Take over the time of DIS, where it differs by enough to have a signature rejected."""
+        if self._learn_time(error.date, signed_by.clock_offset):
+            return True
         try:
-            theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
+            return self._credentials.reload(signed_by.credentials) != signed_by.credentials
+        except CredentialsUnavailable:
+            return False
+
+    def _learn_time(self, date: str, offset: timedelta) -> bool:
+        """Take over the time of DIS, where ``offset`` was wrong by enough to have a signature rejected."""
+        try:
+            theirs = parsedate_to_datetime(date)
         except ValueError:
             return False
         if theirs.tzinfo is None:
             return False
-        offset = theirs - self._now()
-        if abs(offset - self.clock_offset) < _SKEW:
+        learned = theirs - self._now()
+        if abs(learned - offset) < _SKEW:
             return False
-        log.warning("clock_offset_learned", seconds=offset.total_seconds(), before=self.clock_offset.total_seconds())
-        self.clock_offset = offset
+        if abs(learned - self.clock_offset) >= _SKEW:  # another call may have learned it before
+            log.warning("clock_offset_learned", seconds=learned.total_seconds(), before=offset.total_seconds())
+            self.clock_offset = learned
         return True
 
 

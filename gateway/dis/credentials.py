@@ -6,6 +6,7 @@ import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -72,12 +73,18 @@ class CredentialsProvider(Protocol):
         """Look at once whether there are newer ones, as DIS has rejected these; gives what is valid then."""
         ...
 
+    @property
+    def expires(self) -> datetime | None:
+        """When those in use expire; None where they do not, or nobody said so."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StaticCredentials:
     """Credentials that were given at start and stay."""
 
     credentials: Credentials
+    expires = None
 
     def snapshot(self) -> Credentials:
         """Always the same."""
@@ -94,6 +101,8 @@ class WatchedCredentials:
     They are looked at again at most every ``CHECK_SECONDS``; where the new ones cannot be read, the old ones stay.
     Raises :class:`ConfigurationError` if there are none to begin with.
     """
+
+    expires = None
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path

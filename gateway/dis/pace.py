@@ -18,14 +18,19 @@ SLOWER = 0.8
 """What is left of the rate after DIS has throttled."""
 FASTER = 0.03
 """Share of the rate after a cut that comes back each second, and"""
-FASTER_AT_LEAST = 1.0
-"""so many calls a second each second."""
+FASTER_AT_LEAST = 0.5
+"""so many calls a second each second; at first, and"""
+TWICE_AS_FAST = 20.0
+"""twice as fast once so many seconds have gone well, five times after twice as many: the limit is not near, then."""
 SLOWEST = 5.0
 """Calls a second, however often DIS throttles."""
 HELD = 1.0
-"""Seconds after a cut in which there is no other: the calls that were under way say nothing new."""
+"""Seconds after a cut, and after the last place that was given before it, in which there is no other: how calls fare
+that were under way, or go out at the old rate, says nothing of the new one."""
 FORGOTTEN = 120.0
 """Seconds without throttling after which the rate is free again."""
+WAITED = 0.5
+"""Share of a call's time that it may wait for its turn: if all waited to the last moment, all would be late."""
 _BURST = 0.25
 """Seconds' worth of calls that may go at once."""
 
@@ -41,6 +46,7 @@ class Pace:
         self._lock = threading.Lock()
         self._cut_to = math.inf
         self._cut_at = -math.inf
+        self._in_force = -math.inf
         self._next = -math.inf
         self._second = -math.inf
         self._sent = 0
@@ -55,7 +61,8 @@ class Pace:
     def reserve(self, until: float) -> float:
         """Take the next place in the row; gives the seconds until it comes.
 
-        Raises :class:`UpstreamError` where it comes only after ``until``: the place stays free then.
+        Raises :class:`UpstreamError` where it comes too late for a call that has time ``until`` then: the place stays
+        free.
         """
         with self._lock:
             now = self._clock()
@@ -63,7 +70,7 @@ class Pace:
             wait = 0.0
             if limit < math.inf:
                 wait = max(0.0, self._next - now)
-                if now + wait > until:
+                if wait > WAITED * (until - now):
                     raise _too_long(wait)
                 self._next = max(self._next, now - _BURST) + 1.0 / limit
             self._measure(now + wait)
@@ -73,18 +80,20 @@ class Pace:
         """DIS has said that it is asked too often."""
         with self._lock:
             now = self._clock()
-            if now - self._cut_at < HELD:
+            if now < self._in_force + HELD:
                 return
             limit = self._limit(now)
             self._cut_to = max(SLOWEST, SLOWER * min(limit, max(self._rate, float(self._sent))))
             self._cut_at = now
+            self._in_force = max(now, self._next)
             log.warning("slower_towards_dis", calls_a_second=round(self._cut_to, 1))
 
     def _limit(self, now: float) -> float:
-        since = now - self._cut_at
-        if since >= FORGOTTEN:
+        if now - self._cut_at >= FORGOTTEN:
             return self._most
-        return min(self._most, self._cut_to + max(FASTER_AT_LEAST, FASTER * self._cut_to) * since)
+        since = max(0.0, now - self._in_force)
+        gained = max(FASTER_AT_LEAST, FASTER * self._cut_to) * since * (1.0 + (since / TWICE_AS_FAST) ** 2)
+        return min(self._most, self._cut_to + gained)
 
     def _measure(self, now: float) -> None:
         """How many calls were sent in the last whole second."""
@@ -96,7 +105,7 @@ class Pace:
 
 def _too_long(wait: float) -> UpstreamError:
     return UpstreamError(
-        "DIS throttles, and the gateway holds calls back: this one's turn comes after its time; nothing was sent",
+        "DIS throttles, and the gateway holds calls back: this one's turn comes too late for it; nothing was sent",
         status=Status.RESOURCE_EXHAUSTED,
         reason="UPSTREAM_THROTTLED",
         retry_after=max(1.0, wait),

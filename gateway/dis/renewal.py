@@ -49,6 +49,12 @@ class RenewedCredentials:
         self._failure: CredentialsUnavailable | None = None
         self._not_before = datetime.min.replace(tzinfo=now().tzinfo)
 
+    @property
+    def expires(self) -> datetime | None:
+        """When those in use expire; None before the first are there."""
+        current = self._current
+        return None if current is None else current[1]
+
     def snapshot(self) -> Credentials:
         """The credentials of this moment. Waits only where there are none. Raises :class:`CredentialsUnavailable`."""
         current, now = self._current, self._now()

@@ -12,10 +12,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.dis.breaker import Breaker, Kind
+from gateway.dis.breaker import Breaker, Kind, Ticket
 from gateway.dis.pace import Pace
 from gateway.errors import GatewayError, UpstreamError, UpstreamUnavailable
 
+LONGEST_PAUSE = 5.0
+"""Seconds. Where it takes longer the caller is told, and others get the connection."""
 _SPARE = 10.0
 """Retries that a calm time can save up for a bad one."""
 
@@ -68,7 +70,7 @@ class Resilience:
         self.pace = pace
         self.on_retry: Callable[[], None] = lambda: None
         self._settings = settings
-        self._clock = clock
+        self.clock = clock
         self._uniform = uniform
         self._budget = _Budget(settings.budget_share)
 
@@ -76,19 +78,28 @@ class Resilience:
         """A call, of one or more attempts, begins."""
         self._budget.earn()
 
-    def wait(self, until: float) -> float:
-        """Seconds to wait before the next attempt is sent. Raises :class:`UpstreamError` if that is too long."""
+    def wait(self, kind: Kind, signed_by: object, until: float) -> float:
+        """Seconds to wait before the next attempt is sent.
+
+        Raises :class:`UpstreamError` if that is too long, and :class:`gateway.errors.CircuitOpen` if it would not be
+        sent even then.
+        """
+        self.breaker.check(kind, signed_by)
         return self.pace.reserve(until)
 
-    def enter(self, kind: Kind) -> None:
-        """An attempt is to be sent now; :meth:`ended` must follow. Raises :class:`gateway.errors.CircuitOpen`."""
-        self.breaker.enter(kind)
+    def enter(self, kind: Kind, signed_by: object) -> Ticket | None:
+        """An attempt is to be sent now; :meth:`ended` or :meth:`withdrawn` must follow. See :class:`Breaker`."""
+        return self.breaker.enter(kind, signed_by)
 
-    def ended(self, kind: Kind, error: GatewayError | None) -> None:
+    def ended(self, ticket: Ticket, error: GatewayError | None) -> None:
         """The attempt has ended."""
-        self.breaker.leave(kind, error)
+        self.breaker.leave(ticket, error)
         if error is not None and error.reason == "UPSTREAM_THROTTLED":
             self.pace.throttled()
+
+    def withdrawn(self, ticket: Ticket, *, rejected: bool = False) -> None:
+        """The attempt was not sent, or it was ``rejected`` and is sent again, signed with something else."""
+        self.breaker.withdraw(ticket, rejected=rejected)
 
     def pause(self, error: GatewayError, attempts: int, until: float) -> float | None:
         """Seconds after which to send it again; None if that is not to be. ``attempts``: how many there were."""
@@ -97,7 +108,7 @@ class Resilience:
         longest = min(self._settings.max_seconds, self._settings.base_seconds * 2.0 ** (attempts - 1))
         asked = error.asked_to_wait if isinstance(error, UpstreamError) else 0.0
         seconds = asked + self._uniform(0.0, longest)
-        if self._clock() + seconds >= until or not self._budget.spend():
+        if seconds > LONGEST_PAUSE or self.clock() + seconds >= until or not self._budget.spend():
             return None
         self.on_retry()
         return seconds

@@ -20,6 +20,10 @@ from gateway.emulator.journal import Journal
 
 MAX_BODY = 1024 * 1024
 REQUEST_ID = "X-Request-Id"
+_SHOWN = frozenset(
+    {"accept", "content-length", "content-type", "host", "traceparent", "tracestate", "user-agent", "x-sdk-date"}
+)
+"""Headers that the journal keeps: the others may hold what nobody should see."""
 
 
 class Held:
@@ -66,7 +70,8 @@ class DisHttp:
         project: str | None = None,
     ) -> None:
         self._api = api
-        self._identity = identity
+        self.identity = identity
+        """Who is let in; may be replaced at any time."""
         self._faults = faults
         self._journal = journal
         self._held = held
@@ -88,7 +93,9 @@ class DisHttp:
             except web.HTTPRequestEntityTooLarge:
                 error = answers.error("APIGW.0201", _request_id(), status=413, message="Request entity too large")
                 return self._response(error, _request_id())
-            number = self._journal.add(request.method, path, query, _text(body), _unsigned(request))
+            number = self._journal.add(
+                request.method, path, query, _text(body), _unsigned(request), _shown_headers(request)
+            )
             faults = self._faults.take(request.method, path)
             return await self._answered(
                 request, Incoming(request.method, path, query, _headers(request), body), handler, faults, number
@@ -118,7 +125,7 @@ class DisHttp:
     def _applied(self, request: web.Request, incoming: Incoming, handler: Handler, request_id: str) -> Answer:
         path = {name: unquote(value) for name, value in request.match_info.items()}
         try:
-            verify(incoming, self._identity, self._clock())
+            verify(incoming, self.identity, self._clock())
             if self._project is not None and path.get("project", self._project) != self._project:
                 raise DisError("DIS.4117")
             return handler(self._api, path, dict(incoming.pairs), incoming.body)
@@ -186,6 +193,10 @@ def _cut(request: web.Request) -> web.StreamResponse:
 
 def _headers(request: web.Request) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _shown_headers(request: web.Request) -> dict[str, str]:
+    return {name: value for name, value in _headers(request).items() if name in _SHOWN}
 
 
 def _unsigned(request: web.Request) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Mapping
 
 import msgspec
 
@@ -13,7 +14,7 @@ KEPT = 10_000
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """A request to the API of DIS. ``query`` is as in the request line; ``status`` 0 means: not answered (yet).
 
-    ``authorization`` lacks the signature.
+    ``authorization`` lacks the signature; ``headers`` has only those that hold nothing secret.
     """
 
     number: int
@@ -22,6 +23,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     body: str
     authorization: str = ""
+    headers: Mapping[str, str] = {}
     status: int = 0
 
 
@@ -34,14 +36,20 @@ class Journal:
         self._counts: Counter[str] = Counter()
         self._number = 0
 
-    def add(self, method: str, path: str, query: str, body: str, authorization: str) -> int:
+    def add(self, method: str, path: str, query: str, body: str, authorization: str, headers: Mapping[str, str]) -> int:
         """Record a request that came in; returns its number."""
         with self._changed:
             self._number += 1
             self._counts[method] += 1
             self._requests.append(
                 Recorded(
-                    number=self._number, method=method, path=path, query=query, body=body, authorization=authorization
+                    number=self._number,
+                    method=method,
+                    path=path,
+                    query=query,
+                    body=body,
+                    authorization=authorization,
+                    headers=headers,
                 )
             )
             self._changed.notify_all()

@@ -131,6 +131,11 @@ class Emulator:
         self._store.clear()
         self._journal.clear()
 
+    def replace_keys(self, access_key: str, secret_key: str) -> None:
+        """Let in who has this pair, and nobody any more who has the one before."""
+        identity = self._dis.identity
+        self._dis.identity = Identity(access_key, secret_key, token=identity.token, region=identity.region)
+
     # what goes wrong
 
     def inject(self, kind: str, **fields: Any) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from threading import Semaphore
 from typing import NoReturn, TypeVar
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.service import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
+from gateway.rpc.admission import Admit, Permit, anybody
+from gateway.rpc.calls import MethodCalls
 from gateway.rpc.status import rpc_status
 
 Request = TypeVar("Request", bound=Message)
@@ -21,27 +22,50 @@ THREADS = "experimental_thread_pool"
 """The attribute of a method by which grpcio finds threads other than those of the server."""
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a call may take where the caller set no deadline."""
-
-log = structlog.get_logger("gateway.rpc")
+_NEVER = 10 * 365 * 86_400.0
+"""What gRPC gives as the time left where there is no deadline is beyond this."""
+_ABOUT_MAX = 300
+"""Characters of what a call was about that get into the log."""
 
 
 def unary(
-    method: Callable[[Request, Caller], Message], kind: type[Request], max_message: int, clock: Callable[[], float]
+    method: Callable[[Request, Caller, Permit], Message],
+    kind: type[Request],
+    max_message: int,
+    clock: Callable[[], float],
+    calls: MethodCalls,
+    admit: Admit = anybody,
+    room: Semaphore | None = None,
 ) -> grpc.RpcMethodHandler[bytes, Message]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
-    It takes the request as bytes, so that one which is too large or broken gets an answer with details as well.
+    ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
+    or broken gets an answer with details as well. Here, and not in an interceptor, which would cost more, ``calls``
+    hears of each call. ``room`` is for callers that wait for DIS.
     """
 
     def call(data: bytes, context: grpc.ServicerContext) -> Message:
+        began = clock()
+        caller = Caller(
+            began + _time_left(context),
+            context.add_callback,
+            calls.began(context.invocation_metadata()) if calls.traced else None,
+            room,
+        )
+        request: Message | None = None
         try:
+            permit = admit(context)
             request = parsed(data, kind, max_message)
-            return method(request, Caller(clock() + _time_left(context), context.add_callback))
-        except GatewayError as error:
-            abort(context, error)
-        except Exception:
-            log.exception("call_failed_unexpectedly", method=kind.DESCRIPTOR.name)
-            abort(context, GatewayError("the gateway failed unexpectedly; its log has more"))
+            response = method(request, caller, permit)
+        except GatewayError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            error = unexpected(failure)
+        else:
+            calls.ended(clock() - began, caller.trace, about(request) if calls.traced else "")
+            return response
+        calls.failed(clock() - began, error, about(request), context.invocation_metadata(), caller.trace)
+        abort(context, error)
 
     return grpc.unary_unary_rpc_method_handler(
         call, request_deserializer=None, response_serializer=lambda message: message.SerializeToString()
@@ -54,9 +78,24 @@ def abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:
     raise AssertionError("abort_with_status raises")
 
 
+def unexpected(problem: Exception) -> GatewayError:
+    """What a caller hears of a defect of the gateway; the log has its traceback."""
+    error = GatewayError("the gateway failed unexpectedly; its log has more")
+    error.__cause__ = problem
+    return error
+
+
+def about(request: Message | None) -> str:
+    """What a request is about, for the log: as it came, so shown with care."""
+    named = getattr(request, "key", request)
+    parts = [getattr(named, field, "") for field in ("stream_name", "app_name", "partition_id")]
+    text = "/".join(part for part in parts if part)[:_ABOUT_MAX]
+    return text if text.isprintable() else ascii(text)
+
+
 def _time_left(context: grpc.ServicerContext) -> float:
     left = context.time_remaining()
-    return DEFAULT_TIMEOUT if left is None or math.isinf(left) else left
+    return DEFAULT_TIMEOUT if left is None or left > _NEVER else left
 
 
 def parsed(data: bytes, kind: type[Request], max_message: int) -> Request:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 from gateway.errors import ListenError
+from gateway.rpc.sockets import Placed, SocketAccess, place
+from gateway.rpc.tls import Certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,31 +19,59 @@ class Bound:
 
     address: str
     port: int
+    placed: Placed | None = None
+
+    @property
+    def bound_as(self) -> str:
+        """The path that the kernel shows for a unix socket and its connections; empty for TCP."""
+        return str(self.placed.bound_as) if self.placed is not None else ""
+
+    def remove(self) -> None:
+        """Take the file of a unix socket away; call it when nobody new shall come."""
+        if self.placed is not None:
+            self.placed.remove()
 
 
-def bind(server: grpc.Server, address: str) -> Bound:
-    """Listen on ``host:port`` or ``unix:path``. Raises :class:`ListenError`."""
-    try:
-        return _bind(server, address)
-    except (OSError, UnicodeError) as error:
-        raise ListenError(f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}") from error
+class Listeners:
+    """Binds ``host:port``, by TLS where there are certificates, and ``unix:path``, which is never by TLS."""
 
+    def __init__(self, server: grpc.Server, certificates: Certificates | None, access: SocketAccess) -> None:
+        self._server = server
+        self._certificates = certificates
+        self._access = access
 
-def _bind(server: grpc.Server, address: str) -> Bound:
-    if address.startswith("unix:"):
+    def bind(self, address: str) -> Bound:
+        """Listen on an address. Raises :class:`ListenError`."""
+        try:
+            return self._unix(address) if address.startswith("unix:") else self._tcp(address)
+        except (OSError, UnicodeError) as error:
+            raise ListenError(f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}") from error
+
+    def _unix(self, address: str) -> Bound:
         path = _socket_path(address)
-        _remove_stale_socket(path)
-        address = f"unix:{path}"
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError:
-        port = 0
-    if not port:
-        raise ListenError(f"cannot listen on {address}: {_why_not(address)}")
-    if address.startswith("unix:"):
-        return Bound(address, 0)
-    host = address.rpartition(":")[0]
-    return Bound(f"{host}:{port}", port)
+
+        def listen(bound: Path) -> None:
+            try:
+                port = self._server.add_insecure_port(f"unix:{bound}")
+            except RuntimeError:
+                port = 0
+            if not port:
+                raise ListenError(f"cannot listen on unix:{path}: the path may be too long")
+
+        return Bound(f"unix:{path}", 0, place(path, self._access, listen))
+
+    def _tcp(self, address: str) -> Bound:
+        try:
+            if self._certificates is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._certificates.credentials())
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise ListenError(f"cannot listen on {address}: {_why_not(address)}")
+        host = address.rpartition(":")[0]
+        return Bound(f"{host}:{port}", port)
 
 
 def _socket_path(address: str) -> Path:
@@ -51,33 +79,8 @@ def _socket_path(address: str) -> Path:
     return Path(path[2:] if path.startswith("//") else path)
 
 
-def _remove_stale_socket(path: Path) -> None:
-    """gRPC would take over any socket file: only one that nobody answers on may go."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ListenError(f"cannot listen on unix:{path}: the file exists and is not a socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except OSError as error:
-            raise ListenError(f"cannot listen on unix:{path}: {error.strerror or error}") from error
-    raise ListenError(f"cannot listen on unix:{path}: another process is listening there")
-
-
 def _why_not(address: str) -> str:
     """gRPC says only that it failed; the same attempt by hand says why."""
-    if address.startswith("unix:"):
-        directory = _socket_path(address).parent
-        if not directory.is_dir():
-            return f"there is no directory {directory}"
-        return "no permission" if not os.access(directory, os.W_OK) else "the path may be too long"
     host, _, port = address.rpartition(":")
     try:
         family, kind, _, _, target = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]

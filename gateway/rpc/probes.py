@@ -15,10 +15,12 @@ _PROBE_THREADS = 2
 
 
 class Probes:
-    """Says of each service whether it serves."""
+    """Says of each service whether it serves. ``ready`` is asked for each look; watchers hear of it then as well."""
 
-    def __init__(self, services: list[str]) -> None:
+    def __init__(self, services: list[str], ready: Callable[[], bool]) -> None:
         self._services = ["", *services]
+        self._ready = ready
+        self._told: bool | None = None
         self._servicer = health.HealthServicer()
         self._pool = ThreadPoolExecutor(_PROBE_THREADS, thread_name_prefix="health")
 
@@ -26,6 +28,7 @@ class Probes:
         """What ``grpc.Server`` takes."""
 
         def check(request: Any, context: grpc.ServicerContext) -> Any:
+            self._tell(self._ready())
             return self._servicer.Check(request, context)
 
         def watch(request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
@@ -45,11 +48,18 @@ class Probes:
 
     def serving(self) -> None:
         """Calls are taken from now on."""
+        self._tell(self._ready())
+
+    def _tell(self, serves: bool) -> None:
+        if serves is self._told:
+            return
+        self._told = serves
+        status = health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._services:
-            self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+            self._servicer.set(name, status)  # which changes nothing after `stopping`
 
     def stopping(self) -> None:
-        """Calls are taken no longer."""
+        """Clients shall go: from now on nothing serves."""
         self._servicer.enter_graceful_shutdown()
 
     def close(self) -> None:

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Semaphore
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.errors import ListenError
-from gateway.rpc.handlers import MethodTable, unary
-from gateway.rpc.listeners import Bound, bind
+from gateway.rpc.admission import Admission, CallersSettings, Permit
+from gateway.rpc.calls import CallsOf, unseen
+from gateway.rpc.departure import connections
+from gateway.rpc.handlers import MethodTable, Request, unary
+from gateway.rpc.limits import REFUSALS, ConnectionLimits, CountingPool, transport_options
+from gateway.rpc.listeners import Bound, Listeners
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.probes import Probes
+from gateway.rpc.refusal import Refusal
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
+from gateway.rpc.sockets import SocketAccess
 from gateway.rpc.streams import StreamServicer
+from gateway.rpc.tls import Certificates, TlsSettings
+
+_SPARE_PART = 8
+"""One thread of so many is kept free of calls that wait for DIS."""
+_PATIENT_PART = 0.8
+"""Share of the time to stop after which calls that still wait are answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes, ``grace`` in seconds."""
+    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes."""
 
     listen: Sequence[str]
     workers: int = 128
@@ -33,83 +46,143 @@ class ServerSettings:
     admin_service: bool = False
     max_message: int = 1024 * 1024
     app_name_max: int = 50
-    grace: float = 25.0
+    reflection: bool = True
+    sockets: SocketAccess = field(default_factory=SocketAccess)
+    tls: TlsSettings | None = None
+    callers: CallersSettings | None = None
+    connection: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 class GatewayServer:
     """Serves ``CheckpointService``, ``grpc.health.v1`` and reflection on every address of the settings."""
 
     def __init__(
-        self, service: CheckpointService, settings: ServerSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        service: CheckpointService,
+        settings: ServerSettings,
+        clock: Callable[[], float] = time.monotonic,
+        ready: Callable[[], bool] = lambda: True,
+        calls_of: CallsOf = unseen,
     ) -> None:
         self._settings = settings
+        self._calls_of = calls_of
         self._service = service
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
+        self._admission = Admission(settings.callers, clock)
+        self._pool = CountingPool(settings.workers, settings.max_concurrent_calls, "rpc")
+        # who waits for DIS leaves threads to those that what is cached is enough for
+        self._room = Semaphore(max(1, settings.workers - max(1, settings.workers // _SPARE_PART)))
+        self._refusal = Refusal(self._pool, settings.max_concurrent_calls)
+        most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
             self._pool,
-            maximum_concurrent_rpcs=settings.max_concurrent_calls,
-            options=(
-                # two gateways on one port would each get a part of the calls: an address in use must be an error
-                ("grpc.so_reuseport", 0),
-                # somewhat more than is taken, so that a message which is too large gets an answer with details
-                ("grpc.max_receive_message_length", 4 * settings.max_message),
-            ),
+            maximum_concurrent_rpcs=most,
+            options=transport_options(settings.connection, settings.max_message, most),
         )
+        certificates = Certificates(settings.tls, clock) if settings.tls else None
+        self._listeners = Listeners(self._server, certificates, settings.sockets)
         reader = MessageReader(settings.app_name_max)
-        self._streams = StreamServicer(service, reader, settings.max_streams, settings.max_message, clock)
+        self._streams = StreamServicer(
+            service,
+            reader,
+            settings.max_streams,
+            settings.max_message,
+            clock,
+            self._admission,
+            settings.connection.max_age,
+            calls_of,
+        )
         self._services = [SERVICE_NAME, health.SERVICE_NAME]
         self._server.add_generic_rpc_handlers((self._checkpoint_handlers(service, reader, clock),))
         if settings.admin_service:
             self._services.append(ADMIN_SERVICE_NAME)
             self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
-        self._probes = Probes(self._services)
+        self._probes = Probes(self._services, ready)
         self._server.add_generic_rpc_handlers((self._probes.handlers(),))
-        reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
         self.bound: tuple[Bound, ...] = ()
 
     def start(self) -> None:
         """Listen and serve. Raises :class:`ListenError` where an address cannot be used; nothing listens then."""
         try:
-            self.bound = tuple(bind(self._server, address) for address in self._settings.listen)
+            for address in self._settings.listen:
+                self.bound = (*self.bound, self._listeners.bind(address))
         except ListenError:
             self.stop(0)
             raise
         self._server.start()
+
+    def announce(self) -> None:
+        """Say "serving", to those who ask for health."""
         self._probes.serving()
 
-    def stop(self, grace: float | None = None) -> None:
-        """Say "not serving", take no new calls, and return when those under way have ended or ``grace`` seconds have.
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return self._streams.open_count()
 
-        A call that has not ended by then is cut off for its caller, but its write to DIS goes on to its end.
+    def leave(self) -> None:
+        """Say "not serving", and serve on."""
+        self._probes.stopping()
+
+    def connections(self) -> int:
+        """How many connections clients have."""
+        return connections(self.bound)
+
+    def stop(self, seconds: float) -> None:
+        """Take no new calls, and return when those under way have ended; that takes at most about ``seconds``.
+
+        Streams answer what they took and end with ``GATEWAY_DRAINING``. Shortly before the time is over whoever still
+        waits is told how its call stands; a write that was sent goes on to its end.
         """
         self._probes.stopping()
         self._streams.drain()
-        self._server.stop(self._settings.grace if grace is None else grace).wait()
+        for one in self.bound:
+            one.remove()
+        ended = self._server.stop(seconds)
+        if not ended.wait(seconds * _PATIENT_PART):
+            self._service.abandon()
+            ended.wait()
         self._service.drain()  # whoever still waits holds a thread
         self._pool.shutdown(wait=True)
         self._probes.close()
+        self._refusal.close()
         self._streams.close()
 
     def _checkpoint_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
     ) -> grpc.GenericRpcHandler:
-        servicer, size = CheckpointServicer(service, reader), self._settings.max_message
-        methods: MethodTable = {
-            "GetCheckpoint": unary(servicer.get, pb.GetCheckpointRequest, size, clock),
-            "CommitCheckpoint": unary(servicer.commit, pb.CommitCheckpointRequest, size, clock),
-            "DeleteCheckpoint": unary(servicer.delete, pb.DeleteCheckpointRequest, size, clock),
-            "ListCheckpoints": unary(servicer.list, pb.ListCheckpointsRequest, size, clock),
-            "BatchGetCheckpoints": unary(servicer.batch_get, pb.BatchGetCheckpointsRequest, size, clock),
-            "BatchCommitCheckpoints": unary(servicer.batch_commit, pb.BatchCommitCheckpointsRequest, size, clock),
-            **self._streams.handlers(),
-        }
-        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+        servicer, size = CheckpointServicer(service, reader, self._calls_of), self._settings.max_message
+
+        def one(
+            name: str, method: Callable[[Request, Caller, Permit], Message], kind: type[Request]
+        ) -> tuple[str, grpc.RpcMethodHandler[bytes, Message]]:
+            return name, unary(method, kind, size, clock, self._calls_of(name), self._admission.to(name), self._room)
+
+        methods: MethodTable = dict(
+            (
+                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest),
+                one("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest),
+                one("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest),
+                one("ListCheckpoints", servicer.list, pb.ListCheckpointsRequest),
+                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest),
+                one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
+            )
+        )
+        return self._refusal.guarded(SERVICE_NAME, methods, self._streams.handlers())
 
     def _admin_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
     ) -> grpc.GenericRpcHandler:
         servicer, size = CheckpointAdminServicer(service, reader), self._settings.max_message
         methods: MethodTable = {
-            "DeleteAppCheckpoints": unary(servicer.delete_app, pb.DeleteAppCheckpointsRequest, size, clock)
+            "DeleteAppCheckpoints": unary(
+                servicer.delete_app,
+                pb.DeleteAppCheckpointsRequest,
+                size,
+                clock,
+                self._calls_of("DeleteAppCheckpoints"),
+                self._admission.to("DeleteAppCheckpoints"),
+                self._room,
+            )
         }
-        return grpc.method_handlers_generic_handler(ADMIN_SERVICE_NAME, methods)
+        return self._refusal.guarded(ADMIN_SERVICE_NAME, methods)

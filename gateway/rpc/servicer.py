@@ -5,9 +5,11 @@ from __future__ import annotations
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, ReadResult, Result
-from gateway.errors import GatewayError, InvalidField
+from gateway.errors import CallerNotAllowed, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
+from gateway.rpc.admission import Permit
+from gateway.rpc.calls import CallsOf, unseen
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
 
@@ -16,29 +18,41 @@ ADMIN_SERVICE_NAME: str = pb.DESCRIPTOR.services_by_name["CheckpointAdminService
 
 
 class CheckpointServicer:
-    """Each method takes a request and who waits for its answer, and returns or raises."""
+    """Each method takes a request, who waits for its answer, and what they may do, and returns or raises."""
 
-    def __init__(self, service: CheckpointService, reader: MessageReader) -> None:
+    def __init__(self, service: CheckpointService, reader: MessageReader, calls_of: CallsOf = unseen) -> None:
         self._service = service
         self._reader = reader
+        self._batch_gets = calls_of("BatchGetCheckpoints")
+        self._batch_commits = calls_of("BatchCommitCheckpoints")
 
-    def get(self, request: pb.GetCheckpointRequest, caller: Caller) -> pb.GetCheckpointResponse:
+    def get(self, request: pb.GetCheckpointRequest, caller: Caller, permit: Permit) -> pb.GetCheckpointResponse:
         """``GetCheckpoint``."""
         key = self._reader.key(request)
+        permit(key.stream_name, key.app_name)
         return messages.read_response(self._service.get(key, caller, messages.read_wish(request)))
 
-    def commit(self, request: pb.CommitCheckpointRequest, caller: Caller) -> pb.CommitCheckpointResponse:
+    def commit(
+        self, request: pb.CommitCheckpointRequest, caller: Caller, permit: Permit
+    ) -> pb.CommitCheckpointResponse:
         """``CommitCheckpoint``."""
-        return messages.commit_response(self._service.commit(self._reader.commit(request), caller))
+        commit = self._reader.commit(request)
+        permit(commit.key.stream_name, commit.key.app_name)
+        return messages.commit_response(self._service.commit(commit, caller))
 
-    def delete(self, request: pb.DeleteCheckpointRequest, caller: Caller) -> pb.DeleteCheckpointResponse:
+    def delete(
+        self, request: pb.DeleteCheckpointRequest, caller: Caller, permit: Permit
+    ) -> pb.DeleteCheckpointResponse:
         """``DeleteCheckpoint``."""
-        self._service.delete(self._reader.key(request), caller)
+        key = self._reader.key(request)
+        permit(key.stream_name, key.app_name)
+        self._service.delete(key, caller)
         return pb.DeleteCheckpointResponse()
 
-    def list(self, request: pb.ListCheckpointsRequest, caller: Caller) -> pb.ListCheckpointsResponse:
+    def list(self, request: pb.ListCheckpointsRequest, caller: Caller, permit: Permit) -> pb.ListCheckpointsResponse:
         """``ListCheckpoints``."""
         stream, app = self._reader.app(request)
+        permit(stream, app)
         after, size = messages.page(request)
         page = self._service.partitions(stream, app, after, size, caller)
         return pb.ListCheckpointsResponse(
@@ -46,47 +60,61 @@ class CheckpointServicer:
             next_page_token=page.partitions[-1].key.partition_id if page.more and page.partitions else "",
         )
 
-    def batch_get(self, request: pb.BatchGetCheckpointsRequest, caller: Caller) -> pb.BatchGetCheckpointsResponse:
+    def batch_get(
+        self, request: pb.BatchGetCheckpointsRequest, caller: Caller, permit: Permit
+    ) -> pb.BatchGetCheckpointsResponse:
         """``BatchGetCheckpoints``."""
         messages.check_count("keys", len(request.keys))
         wish = messages.read_wish(request)
-        read: list[CheckpointKey | InvalidField] = []
-        for place, key in enumerate(request.keys):
+        read: list[CheckpointKey | GatewayError] = []
+        for place, message in enumerate(request.keys):
             try:
-                read.append(self._reader.bare_key(key, f"keys[{place}]"))
-            except InvalidField as error:
+                key = self._reader.bare_key(message, f"keys[{place}]")
+                permit(key.stream_name, key.app_name)
+                read.append(key)
+            except (InvalidField, CallerNotAllowed) as error:
                 read.append(error)
         right = [one for one in read if isinstance(one, CheckpointKey)]
         results = iter(self._service.get_many(right, caller, wish))
         response = pb.BatchGetCheckpointsResponse()
         for one in read:
-            result = one if isinstance(one, InvalidField) else next(results)
+            result = one if isinstance(one, GatewayError) else next(results)
             if isinstance(result, ReadResult):
                 response.results.add().response.CopyFrom(messages.read_response(result))
+                self._batch_gets.item(None, None, None)
             else:
-                response.results.add().status.CopyFrom(status_of(_error(result)))
+                failure = _error(result)
+                response.results.add().status.CopyFrom(status_of(failure))
+                self._batch_gets.item(None, failure, one if isinstance(one, CheckpointKey) else None)
         return response
 
     def batch_commit(
-        self, request: pb.BatchCommitCheckpointsRequest, caller: Caller
+        self, request: pb.BatchCommitCheckpointsRequest, caller: Caller, permit: Permit
     ) -> pb.BatchCommitCheckpointsResponse:
         """``BatchCommitCheckpoints``."""
         messages.check_count("commits", len(request.commits))
-        read: list[Commit | InvalidField] = []
-        for place, commit in enumerate(request.commits):
+        read: list[Commit | GatewayError] = []
+        for place, message in enumerate(request.commits):
             try:
-                read.append(self._reader.commit(commit))
+                commit = self._reader.commit(message)
+                permit(commit.key.stream_name, commit.key.app_name)
+                read.append(commit)
             except InvalidField as error:
                 read.append(error.under(f"commits[{place}]"))
+            except CallerNotAllowed as error:
+                read.append(error)
         right = [one for one in read if isinstance(one, Commit)]
         results = iter(self._service.commit_many(right, caller))
         response = pb.BatchCommitCheckpointsResponse()
         for one in read:
-            result = one if isinstance(one, InvalidField) else next(results)
+            result = one if isinstance(one, GatewayError) else next(results)
             if isinstance(result, CommitResult):
                 response.results.add().response.CopyFrom(messages.commit_response(result))
+                self._batch_commits.item(None, None, None)
             else:
-                response.results.add().status.CopyFrom(status_of(_error(result)))
+                failure = _error(result)
+                response.results.add().status.CopyFrom(status_of(failure))
+                self._batch_commits.item(None, failure, one.key if isinstance(one, Commit) else None)
         return response
 
 
@@ -97,9 +125,12 @@ class CheckpointAdminServicer:
         self._service = service
         self._reader = reader
 
-    def delete_app(self, request: pb.DeleteAppCheckpointsRequest, caller: Caller) -> pb.DeleteAppCheckpointsResponse:
+    def delete_app(
+        self, request: pb.DeleteAppCheckpointsRequest, caller: Caller, permit: Permit
+    ) -> pb.DeleteAppCheckpointsResponse:
         """``DeleteAppCheckpoints``: each partition through its own lane, so that the cache stays true."""
         stream, app = self._reader.app(request)
+        permit(stream, app)
         after, more, deleted = "", True, 0
         failure: GatewayError | None = None
         while more:

@@ -14,11 +14,14 @@ import structlog
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, Result
-from gateway.errors import Draining, GatewayError, InvalidField, Overloaded
+from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField, Overloaded
 from gateway.rpc import messages
-from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
+from gateway.rpc.admission import Admission, Admit, Permit
+from gateway.rpc.calls import CallsOf, MethodCalls, unseen
+from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed, unexpected
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
+from gateway.trace import Trace
 
 MAX_UNANSWERED = 1000
 """Commits of one stream that are taken, and whose answers were not sent yet."""
@@ -60,7 +63,10 @@ class Stream:
 
 
 class StreamServicer:
-    """``StreamCommits`` and ``WatchCheckpoints``; at most ``max_streams`` of them at once."""
+    """``StreamCommits`` and ``WatchCheckpoints``; at most ``max_streams`` of them at once.
+
+    With a ``max_age`` (seconds) a stream ends when it is older, as it does when the gateway stops.
+    """
 
     def __init__(
         self,
@@ -69,9 +75,16 @@ class StreamServicer:
         max_streams: int,
         max_message: int,
         clock: Callable[[], float],
+        admission: Admission,
+        max_age: float = 0.0,
+        calls_of: CallsOf = unseen,
     ) -> None:
         self._service = service
         self._reader = reader
+        self._admission = admission
+        self._max_age = max_age
+        self._commit_calls = calls_of("StreamCommits")
+        self._watch_calls = calls_of("WatchCheckpoints")
         self._max_streams = max_streams
         self._max_message = max_message
         self._clock = clock
@@ -83,12 +96,23 @@ class StreamServicer:
 
     def handlers(self) -> MethodTable:
         """The methods, for ``CheckpointService``."""
+        admit_commits, admit_watch = self._admission.to("StreamCommits"), self._admission.to("WatchCheckpoints")
 
         def commits(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(context, lambda stream: self._commits(stream, requests))
+            return self._serve(
+                context,
+                self._commit_calls,
+                admit_commits,
+                lambda stream, permit, trace: self._commits(stream, permit, requests, trace),
+            )
 
         def watch(data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(context, lambda stream: self._watch(stream, data))
+            return self._serve(
+                context,
+                self._watch_calls,
+                admit_watch,
+                lambda stream, permit, trace: self._watch(stream, permit, data, trace),
+            )
 
         for behavior in (commits, watch):
             setattr(behavior, THREADS, self._pool)
@@ -109,16 +133,36 @@ class StreamServicer:
         """Let the threads go."""
         self._pool.shutdown(wait=True)
 
-    def _serve(self, context: grpc.ServicerContext, work: Callable[[Stream], Iterator[bytes]]) -> Iterator[bytes]:
+    def open_count(self) -> int:
+        """How many streams are open."""
+        with self._lock:
+            return len(self._open)
+
+    def _serve(
+        self,
+        context: grpc.ServicerContext,
+        calls: MethodCalls,
+        admit: Admit,
+        work: Callable[[Stream, Permit, Trace | None], Iterator[bytes]],
+    ) -> Iterator[bytes]:
+        trace = calls.began(context.invocation_metadata()) if calls.traced else None
         try:
-            with self._opened() as stream:
+            permit = admit(context)
+            with self._opened() as stream, self._aging(stream):
                 if context.add_callback(stream.end):
-                    yield from work(stream)
-        except GatewayError as error:
-            abort(context, error)
-        except Exception:
-            log.exception("stream_failed_unexpectedly")
-            abort(context, GatewayError("the gateway failed unexpectedly; its log has more"))
+                    yield from work(stream, permit, trace)
+        except GatewayError as failure:
+            error = failure
+        except GeneratorExit:
+            calls.ended(None, trace, cancelled=True)
+            raise
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            error = unexpected(failure)
+        else:
+            calls.ended(None, trace, cancelled=not context.is_active())
+            return
+        calls.failed(None, error, "", context.invocation_metadata(), trace)
+        abort(context, error)
 
     @contextmanager
     def _opened(self) -> Iterator[Stream]:
@@ -136,18 +180,37 @@ class StreamServicer:
                 self._open.discard(stream)
             self._room.release()
 
-    def _commits(self, stream: Stream, requests: Iterator[bytes]) -> Iterator[bytes]:
-        commits = _Commits(self._service, self._reader, self._max_message, self._clock)
+    @contextmanager
+    def _aging(self, stream: Stream) -> Iterator[None]:
+        if not self._max_age:
+            yield
+            return
+        timer = threading.Timer(self._max_age, stream.end, kwargs={"draining": True})
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _commits(
+        self, stream: Stream, permit: Permit, requests: Iterator[bytes], trace: Trace | None
+    ) -> Iterator[bytes]:
+        commits = _Commits(
+            self._service, self._reader, permit, self._max_message, self._clock, self._commit_calls, trace
+        )
         stream.on_end(commits.take_no_more)
         threading.Thread(target=commits.read, args=(requests,), name="stream-reader", daemon=True).start()
         yield from commits.answers()
         if stream.draining:
             raise _draining()
 
-    def _watch(self, stream: Stream, data: bytes) -> Iterator[bytes]:
+    def _watch(self, stream: Stream, permit: Permit, data: bytes, trace: Trace | None) -> Iterator[bytes]:
         request = parsed(data, pb.WatchCheckpointsRequest, self._max_message)
         messages.check_count("keys", len(request.keys))
         keys = [self._reader.bare_key(key, f"keys[{place}]") for place, key in enumerate(request.keys)]
+        for key in keys:
+            permit(key.stream_name, key.app_name)
         news = threading.Semaphore(0)
         ended = threading.Event()
 
@@ -158,9 +221,10 @@ class StreamServicer:
         stream.on_end(end)
         watch = self._service.watch(keys, news.release)
         try:
-            self._service.present(watch, keys, Caller(self._clock() + COMMIT_TIMEOUT))
+            self._service.present(watch, keys, Caller(self._clock() + COMMIT_TIMEOUT, trace=trace))
             while not ended.is_set():
                 for key, checkpoint in watch.take():
+                    permit(key.stream_name, key.app_name)  # the callers may be others by now
                     yield messages.watch_response(key, checkpoint).SerializeToString()
                 news.acquire()
         finally:
@@ -173,12 +237,22 @@ class _Commits:
     """The commits of one stream: one thread reads them, another sends the answers, a queue is between them."""
 
     def __init__(
-        self, service: CheckpointService, reader: MessageReader, max_message: int, clock: Callable[[], float]
+        self,
+        service: CheckpointService,
+        reader: MessageReader,
+        permit: Permit,
+        max_message: int,
+        clock: Callable[[], float],
+        calls: MethodCalls,
+        trace: Trace | None,
     ) -> None:
         self._service = service
         self._reader = reader
+        self._permit = permit
         self._max_message = max_message
         self._clock = clock
+        self._calls = calls
+        self._trace = trace
         self._answers: queue.SimpleQueue[pb.StreamCommitsResponse | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(MAX_UNANSWERED)
         self._lock = threading.Lock()
@@ -198,10 +272,9 @@ class _Commits:
             self._failed(error)
         except grpc.RpcError:
             log.debug("stream_broke")  # what was taken goes on, and nobody is there to hear of it
-        except Exception:
+        except Exception as problem:  # noqa: BLE001 — its traceback goes into the log
             if self._taking:
-                log.exception("stream_failed_unexpectedly")
-                self._failed(GatewayError("the gateway failed unexpectedly; its log has more"))
+                self._failed(unexpected(problem))
         self.take_no_more()
 
     def answers(self) -> Iterator[bytes]:
@@ -238,12 +311,24 @@ class _Commits:
             if not request.HasField("commit"):
                 raise InvalidField("commit", "is mandatory")
             commit = self._reader.commit(request.commit)
+            self._permit(commit.key.stream_name, commit.key.app_name)
         except InvalidField as error:
-            self._answer(request.id, error if error.field == "commit" else error.under("commit"))
+            wrong = error if error.field == "commit" else error.under("commit")
+            self._calls.item(None, wrong, None)
+            self._answer(request.id, wrong)
             return
-        self._service.submit(
-            commit, lambda result: self._answer(request.id, result), deadline=self._clock() + COMMIT_TIMEOUT
-        )
+        except (CallerNotAllowed, CallerUnknown) as error:
+            self._calls.item(None, error, commit.key)
+            self._answer(request.id, error)
+            return
+        began, number = self._clock(), request.id
+
+        def answered(result: Result) -> None:
+            failure = result if isinstance(result, GatewayError) else None
+            self._calls.item(self._clock() - began, failure, commit.key)
+            self._answer(number, result)
+
+        self._service.submit(commit, answered, deadline=began + COMMIT_TIMEOUT, trace=self._trace)
 
     def _answer(self, number: int, result: Result) -> None:
         response = pb.StreamCommitsResponse(id=number)
@@ -263,4 +348,4 @@ class _Commits:
 
 
 def _draining() -> Draining:
-    return Draining("the gateway is stopping; connect again", retry_after=1.0)
+    return Draining("the gateway is stopping, or the stream is too old; connect again", retry_after=1.0)

@@ -5,49 +5,14 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+
 from gateway.errors import ListenError
-from gateway.telemetry.metrics import CONTENT_TYPE
-
-
-class Readiness:
-    """Whether the gateway has started, and whether it takes calls now. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._started = threading.Event()
-        self._ready = threading.Event()
-        self.shut_out: Callable[[], str] = str
-        """Gives the reason why DIS takes no call of this gateway; empty where it does."""
-        self.circuits: Callable[[], Mapping[str, str]] = dict
-        """Gives the state of each circuit of the breaker."""
-
-    def set(self, *, ready: bool) -> None:
-        """Say whether calls are taken; the first time that they are also means "started"."""
-        if ready:
-            self._started.set()
-            self._ready.set()
-        else:
-            self._ready.clear()
-
-    @property
-    def started(self) -> bool:
-        """Whether the gateway has ever been ready."""
-        return self._started.is_set()
-
-    @property
-    def ready(self) -> bool:
-        """Whether the gateway takes calls, and DIS its."""
-        return self._ready.is_set() and not self.shut_out()
-
-    def words(self) -> str:
-        """How it stands, a line for each thing."""
-        cause = self.shut_out()
-        lines = ["ready" if self.ready else f"not ready: {cause}" if cause else "not ready"]
-        lines += [f"breaker {name}: {state}" for name, state in self.circuits().items()]
-        return "\n".join(lines)
+from gateway.telemetry.readiness import Readiness
 
 
 class AdminServer:
@@ -108,11 +73,11 @@ def _handler(readiness: Readiness, metrics: Callable[[], bytes]) -> type[BaseHTT
         sys_version = ""
 
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
+            path, _, query = self.path.partition("?")
             if path == "/metrics":
                 status, kind, body = HTTPStatus.OK, CONTENT_TYPE, metrics()
             else:
-                status, text = _probe(path, readiness)
+                status, text = _probe(path, readiness, verbose="verbose" in query.split("&"))
                 kind, body = "text/plain; charset=utf-8", f"{text}\n".encode()
             self.send_response(status)
             self.send_header("Content-Type", kind)
@@ -130,11 +95,12 @@ def _handler(readiness: Readiness, metrics: Callable[[], bytes]) -> type[BaseHTT
     return Handler
 
 
-def _probe(path: str, readiness: Readiness) -> tuple[HTTPStatus, str]:
+def _probe(path: str, readiness: Readiness, *, verbose: bool) -> tuple[HTTPStatus, str]:
+    stands = readiness.verbose() if verbose else readiness.words()
     checks = {
         "/healthz": (True, "alive", ""),
-        "/startupz": (readiness.started, "started", "starting"),
-        "/readyz": (readiness.ready, readiness.words(), readiness.words()),
+        "/startupz": (readiness.has_started, "started", "starting"),
+        "/readyz": (readiness.ready, stands, stands),
     }
     if path == "/":
         return HTTPStatus.OK, "dis-gateway admin: /healthz /startupz /readyz /metrics"

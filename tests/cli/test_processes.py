@@ -18,6 +18,7 @@ import pytest
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.emulator import Emulator
+from tests.certificates import Authority
 from tests.support import ACCESS_KEY, APP, PROJECT, REGION, SECRET_KEY, STREAM, Client
 
 KEY = ("--stream", STREAM, "--app", APP, "--partition", "0")
@@ -124,12 +125,12 @@ def test_sigterm_finishes_a_commit_that_was_taken(emulator: Emulator, begin: Cal
         pending = pool.submit(client.commit, 41)
         emulator.wait_for_held(1)
         gateway.process.send_signal(signal.SIGTERM)
-        gateway.wait_for("stopping")
+        gateway.wait_for("draining")
         emulator.release()
         assert pending.result(30).result == pb.COMMIT_RESULT_COMMITTED
+    client.channel.close()
     assert gateway.finish() == 0
     assert emulator.checkpoint(STREAM, APP, 0) == ("41", "")
-    client.channel.close()
 
 
 def test_interrupted_by_a_person_it_ends_well_too(emulator: Emulator, begin: Callable[..., Process]) -> None:
@@ -168,6 +169,35 @@ def test_a_mounted_secret_that_lacks_a_file_is_exit_code_2(emulator: Emulator, t
     refused = run("serve", **env)
     assert refused.returncode == 2
     assert f"credentials.directory: {tmp_path}/access_key cannot be read" in refused.stderr
+
+
+def test_callers_or_certificates_that_cannot_be_used_are_exit_code_2(emulator: Emulator, tmp_path: Path) -> None:
+    file = tmp_path / "callers.toml"
+    file.write_text("[[caller]]\nname = 'billing'\nacess = 'read'\nstreams = ['*']\napps = ['*']\n")
+    refused = run("serve", **serving(emulator, DISGW_CALLERS__FILE=str(file)))
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert f"callers.file: {file}: Object contains unknown field `acess`" in refused.stderr
+    none = str(tmp_path / "none.pem")
+    tls = {"DISGW_SERVER__TLS_CERT_FILE": none, "DISGW_SERVER__TLS_KEY_FILE": none}
+    refused = run("serve", **serving(emulator, **tls))
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert f"server.tls_cert_file: {none} cannot be read" in refused.stderr
+
+
+def test_a_handshake_that_fails_leaves_the_log_in_json(
+    emulator: Emulator, begin: Callable[..., Process], tmp_path: Path
+) -> None:
+    cert, key = Authority().server().write(tmp_path)
+    tls = {"DISGW_SERVER__TLS_CERT_FILE": str(cert), "DISGW_SERVER__TLS_KEY_FILE": str(key)}
+    gateway = begin("serve", **serving(emulator, **tls))
+    host, _, port = address_in(gateway.wait_for("serving")).rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as broken:
+        broken.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while broken.recv(100):
+            pass
+    assert gateway.stop() == 0
+    for line in gateway.lines:
+        assert json.loads(line)["event"]
 
 
 @pytest.mark.parametrize("variable", ["DISGW_SERVER__LISTEN", "DISGW_SERVER__ADMIN_LISTEN"])

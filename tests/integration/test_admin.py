@@ -8,7 +8,8 @@ import pytest
 import urllib3
 
 from gateway.errors import ListenError
-from gateway.telemetry.admin import AdminServer, Readiness
+from gateway.telemetry.admin import AdminServer
+from gateway.telemetry.readiness import Readiness
 
 
 @pytest.fixture
@@ -35,14 +36,14 @@ def test_the_probes_tell_alive_from_started_from_ready(admin: AdminServer, readi
         return [probe(admin, path)[0] for path in ("/healthz", "/startupz", "/readyz?verbose")]
 
     assert statuses() == [200, 503, 503]
-    readiness.set(ready=True)
+    readiness.started()
     assert statuses() == [200, 200, 200]
-    readiness.set(ready=False)
+    readiness.draining()
     assert statuses() == [200, 200, 503]
 
 
 def test_a_probe_says_what_it_found(admin: AdminServer) -> None:
-    assert probe(admin, "/readyz") == (503, "not ready\n")
+    assert probe(admin, "/readyz") == (503, "not ready: starting\n")
     assert probe(admin, "/healthz", "HEAD") == (200, "")
     status, text = probe(admin, "/metricsz")
     assert status == 404

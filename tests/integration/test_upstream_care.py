@@ -12,7 +12,7 @@ import grpc
 import pytest
 import requests
 
-from gateway.config import BreakerConfig, Config, CredentialsConfig, RetryConfig
+from gateway.config import BreakerConfig, Config, CredentialsConfig, RetryConfig, ServerConfig
 from gateway.dis import credentials
 from gateway.dis.credentials import AuthToken, KeyPair, WatchedCredentials
 from gateway.emulator import Emulator
@@ -45,16 +45,25 @@ def test_wrong_credentials_are_no_storm_of_calls(emulator: Emulator, start: Star
     assert 50 < failure.retry_after <= 60
 
 
-def test_a_gateway_that_dis_takes_nothing_from_is_not_ready_and_says_why(emulator: Emulator, start: Start) -> None:
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_gateway_that_dis_takes_nothing_from_says_so_and_is_not_ready_where_configured(
+    emulator: Emulator, start: Start, follows: bool
+) -> None:
     wrong = CredentialsConfig(access_key=ACCESS_KEY, secret_key="some-other-secret")
-    running = start(config_for(emulator, credentials=wrong))
+    server = ServerConfig(listen="127.0.0.1:0", admin_listen="127.0.0.1:0", readiness_follows_upstream=follows)
+    running = start(config_for(emulator, credentials=wrong, server=server))
     url = f"http://{running.gateway.admin_address}/readyz"
     answer = requests.get(url, timeout=10)
-    assert (answer.status_code, answer.text.splitlines()[0]) == (200, "ready")
+    assert (answer.status_code, answer.text) == (200, "ready\n")
+    assert running.client.health() == "SERVING"
     running.client.failure(running.client.get)
-    answer = requests.get(url, timeout=10)
-    assert answer.status_code == 503
-    assert answer.text.splitlines()[:2] == ["not ready: UPSTREAM_CREDENTIALS_REJECTED", "breaker all: open"]
+    answer = requests.get(url + "?verbose", timeout=10)
+    assert answer.status_code == (503 if follows else 200)
+    assert running.client.health() == ("NOT_SERVING" if follows else "SERVING")
+    words = "not ready" if follows else "ready"
+    first, *rest = answer.text.splitlines()
+    assert first == f"{words}, but DIS is not asked: UPSTREAM_CREDENTIALS_REJECTED"
+    assert rest[:2] == ["stage: ready", "breaker all: open"]
     assert b'disgw_breaker_open{circuit="all"} 1.0' in running.gateway.metrics.text()
 
 

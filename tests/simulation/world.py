@@ -284,8 +284,10 @@ class World:
                 self._take(self.core.listed(order, rows))
         else:
             order = self.core.next_order()
+            # a list may show what was before the last changes
+            behind = self.rng.choice([1, 1, 2, 3])
             rows = [
-                (key, value.sequence_number if (value := history.versions[-1].value) else None)
+                (key, value.sequence_number if (value := history.versions[-behind:][0].value) else None)
                 for key, history in self.histories.items()
             ]
             self.lists.append((order, rows))

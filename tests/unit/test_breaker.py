@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
-from gateway.dis.breaker import ALL, WINDOW, Breaker, BreakerSettings, Kind, State
+from gateway.dis.breaker import ALL, WINDOW, Breaker, BreakerSettings, Kind, State, Ticket
 from gateway.errors import CircuitOpen, CommitOutcomeUnknown, GatewayError, Status, UpstreamError, UpstreamUnavailable
-from tests.support import wait_until
 
 READ, WRITE = Kind.READ, Kind.WRITE
 DOWN = UpstreamUnavailable("down")
@@ -19,18 +15,30 @@ THROTTLED = UpstreamError("slow", status=Status.RESOURCE_EXHAUSTED, reason="UPST
 
 
 class Rig:
-    def __init__(self, patience: float = 60.0) -> None:
-        self.now = 100.0
-        self.breaker = Breaker(BreakerSettings(), lambda: self.now, patience)
+    """A breaker, and calls that are signed by somebody: a text stands for credentials and clock."""
 
-    def call(self, error: GatewayError | None = None, kind: Kind = WRITE) -> bool:
-        """Whether a call that ends like this is let through."""
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.breaker = Breaker(BreakerSettings(), lambda: self.now)
+
+    def enter(self, kind: Kind = WRITE, by: str = "keys") -> Ticket | None:
+        """None where it is refused, or has to wait."""
         try:
-            self.breaker.enter(kind)
+            return self.breaker.enter(kind, by)
         except CircuitOpen:
-            return False
-        self.breaker.leave(kind, error)
-        return True
+            return None
+
+    def entered(self, kind: Kind = WRITE, by: str = "keys") -> Ticket:
+        ticket = self.enter(kind, by)
+        assert ticket is not None
+        return ticket
+
+    def call(self, error: GatewayError | None = None, kind: Kind = WRITE, by: str = "keys") -> bool:
+        """Whether a call that ends like this is let through."""
+        ticket = self.enter(kind, by)
+        if ticket is not None:
+            self.breaker.leave(ticket, error)
+        return ticket is not None
 
 
 @pytest.fixture
@@ -45,10 +53,10 @@ def test_a_row_of_failures_opens_it_and_one_probe_closes_it(rig: Rig) -> None:
     assert rig.breaker.states() == {ALL: State.CLOSED, "read": State.CLOSED, "write": State.OPEN}
     assert rig.call(kind=READ)  # reads go on
     rig.now += 5
-    rig.breaker.enter(WRITE)  # the probe is under way
+    probe = rig.entered()
     assert rig.breaker.states()[WRITE] is State.PROBING
     assert not rig.call()
-    rig.breaker.leave(WRITE, None)
+    rig.breaker.leave(probe, None)
     assert rig.call()
     assert rig.breaker.states()[WRITE] is State.CLOSED
 
@@ -88,22 +96,108 @@ def test_what_dis_counts_against_an_address_opens_it_at_once_and_for_long(
     assert not rig.call()
 
 
-def test_while_credentials_are_wrong_at_most_three_calls_a_minute_are_sent(rig: Rig) -> None:
-    sent = 0
-    for _ in range(6000):  # ten minutes of ten calls a second
-        sent += rig.call(REJECTED)
+def most_in_a_minute(times: list[float]) -> int:
+    return max((sum(1 for other in times if 0 <= other - one < 60) for one in times), default=0)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("mended", [False, True])
+@pytest.mark.parametrize("answers_after", [0.0, 0.3, 4.0, 9.0])
+def test_while_credentials_are_wrong_at_most_three_calls_a_minute_are_sent(
+    answers_after: float, mended: bool, replaced: bool
+) -> None:
+    """Whatever the callers do, however slow DIS is, and if the credentials are replaced by other wrong ones."""
+    rig, sent, under_way = Rig(), [], []
+    for step in range(6000):  # ten minutes of ten times twenty callers a second
+        for began, ticket in [*under_way]:
+            if rig.now - began >= answers_after:
+                under_way.remove((began, ticket))
+                if mended and step % 2:
+                    rig.breaker.withdraw(ticket, rejected=True)
+                else:
+                    rig.breaker.leave(ticket, REJECTED)
+        for _ in range(20):
+            ticket = rig.enter(by=f"keys {step // 7}" if replaced else "keys")
+            if ticket is not None:
+                sent.append(rig.now)
+                under_way.append((rig.now, ticket))
         rig.now += 0.1
-    assert sent <= 11
+    assert most_in_a_minute(sent) <= 3
+    assert len(sent) >= 10  # it goes on trying
+
+
+def test_calls_that_were_under_way_when_keys_were_revoked_do_not_keep_new_ones_from_being_tried(rig: Rig) -> None:
+    under_way = [rig.entered() for _ in range(64)]
+    for ticket in under_way[:32]:
+        rig.breaker.withdraw(ticket, rejected=True)  # each is sent again, signed with the new ones
+    first = rig.entered(by="new")
+    assert rig.enter(by="new") is None  # which one call proves
+    rig.breaker.leave(first, None)
+    for ticket in under_way[32:]:
+        rig.breaker.leave(ticket, REJECTED)  # late, and of the old ones
+    assert rig.call(by="new")
+    assert rig.breaker.shut_out == ""
+
+
+def test_others_in_place_of_rejected_credentials_are_tried_at_once(rig: Rig) -> None:
+    assert rig.call(REJECTED)
+    assert not rig.call()
+    probe = rig.entered(by="new")
+    assert rig.enter(by="new") is None
+    rig.breaker.leave(probe, None)
+    assert rig.call(by="new")
+    assert rig.call(kind=READ, by="new")
+
+
+def test_nothing_is_tried_early_while_the_address_is_blacklisted(rig: Rig) -> None:
+    rig.call(BLACKLISTED)
+    assert not rig.call(by="new")
 
 
 def test_a_call_that_was_under_way_when_it_opened_neither_closes_nor_shortens_it(rig: Rig) -> None:
-    rig.breaker.enter(WRITE)
-    rig.breaker.enter(WRITE)
+    first, second = rig.entered(), rig.entered()
     rig.call(BLACKLISTED)
-    rig.breaker.leave(WRITE, None)
-    rig.breaker.leave(WRITE, REJECTED)
+    rig.breaker.leave(first, None)
+    rig.breaker.leave(second, REJECTED)
     rig.now += 299
     assert not rig.call()
+
+
+def test_what_was_sent_before_a_probe_says_nothing_of_it(rig: Rig) -> None:
+    late = [rig.entered() for _ in range(3)]
+    for _ in range(10):
+        rig.call(DOWN)
+    rig.now += 5
+    probe = rig.entered()
+    for ticket, error in zip(late, (None, DOWN, THROTTLED), strict=True):
+        rig.breaker.leave(ticket, error)
+        assert rig.breaker.states()[WRITE] is State.PROBING
+    rig.breaker.leave(probe, None)
+    assert rig.breaker.states()[WRITE] is State.CLOSED
+
+
+def test_a_probe_that_was_not_sent_leaves_the_next_call_to_be_one(rig: Rig) -> None:
+    rig.call(REJECTED)
+    rig.now += 60
+    rig.breaker.withdraw(rig.entered())
+    assert rig.call()
+    assert rig.breaker.states()[ALL] is State.CLOSED
+
+
+def test_who_is_shut_out_is_wanted_again_when_a_probe_is_due(rig: Rig) -> None:
+    rig.call(REJECTED)
+    assert rig.breaker.shut_out == "UPSTREAM_CREDENTIALS_REJECTED"
+    rig.now += 60
+    assert rig.breaker.shut_out == ""  # else calls that follow readiness would never come, and so no probe
+
+
+def test_who_finds_neither_reads_nor_writes_possible_is_shut_out(rig: Rig) -> None:
+    for _ in range(10):
+        rig.call(DOWN)
+    assert rig.breaker.shut_out == ""
+    for _ in range(10):
+        rig.call(DOWN, READ)
+    assert rig.breaker.shut_out == "UPSTREAM_UNAVAILABLE"
 
 
 def test_a_probe_that_finds_nobody_leaves_all_calls_shut_out_for_as_long_again(rig: Rig) -> None:
@@ -121,35 +215,32 @@ def test_the_refusal_says_why_and_when(rig: Rig) -> None:
     rig.call(BLACKLISTED)
     rig.now += 100
     with pytest.raises(CircuitOpen) as caught:
-        rig.breaker.enter(WRITE)
+        rig.breaker.enter(WRITE, "keys")
     assert caught.value.retry_after == 200
     assert caught.value.metadata == {"cause": "UPSTREAM_BLACKLISTED"}
 
 
-@pytest.mark.parametrize(("error", "sent"), [(REJECTED, 1), (DOWN, 1), (None, 20)])
-def test_until_a_call_was_answered_one_is_sent_at_a_time(error: GatewayError | None, sent: int) -> None:
-    rig, let_go, calls = Rig(), threading.Event(), []
-
-    def call() -> bool:
-        try:
-            rig.breaker.enter(WRITE)
-        except CircuitOpen:
-            return False
-        calls.append(1)
-        assert let_go.wait(30)
-        rig.breaker.leave(WRITE, error)
-        return True
-
-    with ThreadPoolExecutor(20) as pool:
-        pending = [pool.submit(call) for _ in range(20)]
-        wait_until(lambda: len(rig.breaker._changed._waiters) == 19)
-        assert len(calls) == 1
-        let_go.set()
-        assert sum(one.result(30) for one in pending) == sent
+def test_until_a_call_was_answered_one_is_sent_at_a_time() -> None:
+    rig = Rig()
+    for _ in range(3):
+        first = rig.entered()
+        assert [rig.enter() for _ in range(20)] == [None] * 20
+        rig.breaker.leave(first, DOWN)
+    rig.breaker.leave(rig.entered(), THROTTLED)  # which says nothing of the credentials
+    first = rig.entered()
+    assert rig.enter() is None
+    rig.breaker.leave(first, None)
+    assert all(rig.enter() for _ in range(20))
 
 
-def test_a_first_call_that_takes_long_does_not_hold_up_the_others() -> None:
-    rig = Rig(patience=0.01)
-    rig.breaker.enter(WRITE)
-    assert rig.call()
-    assert rig.call()
+def test_beside_a_first_call_that_takes_long_one_other_is_sent() -> None:
+    rig = Rig()
+    first = rig.entered()
+    rig.now += 0.9
+    assert rig.enter() is None
+    rig.now += 0.1
+    assert rig.enter() is not None
+    rig.now += 100
+    assert rig.enter() is None
+    rig.breaker.leave(first, None)
+    assert rig.enter() is not None

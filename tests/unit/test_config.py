@@ -10,6 +10,7 @@ import pytest
 
 from gateway.config import Config, describe, keys, load, require_serving
 from gateway.errors import ConfigurationError
+from gateway.wiring import open_to_anybody
 
 SECRETS = {
     "DISGW_CREDENTIALS__ACCESS_KEY": "AKEXAMPLE",
@@ -21,6 +22,7 @@ IAM = {
     "DISGW_CREDENTIALS__IAM_USER": "user",
     "DISGW_CREDENTIALS__IAM_PASSWORD": "password-that-nothing-may-show",
 }
+TLS = {"DISGW_SERVER__TLS_CERT_FILE": "/tls/tls.crt", "DISGW_SERVER__TLS_KEY_FILE": "/tls/tls.key"}
 SERVING = {
     **SECRETS,
     "DISGW_UPSTREAM__ENDPOINT": "https://dis.example.com",
@@ -69,9 +71,13 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
             "credentials.metadata_endpoint": "http://127.0.0.1:1",
             "credentials.iam_endpoint": "https://iam.example.com",
             "upstream.proxy": "http://proxy.example.com:3128",
+            "telemetry.otlp_endpoint": "http://127.0.0.1:4318",
             "server.listen": "127.0.0.1:1",
             "server.admin_listen": "127.0.0.1:2",
             "limits.app_name_max": "60",
+            "server.socket_mode": "0600",
+            "server.max_connection_age_seconds": "60.5",
+            "callers.unix_socket": "check",
             "upstream.max_calls_per_second": "5.5",
             "breaker.rejected_seconds": "60.5",
             "breaker.blacklisted_seconds": "300.5",
@@ -81,6 +87,8 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
             environ = {**SECRETS, key.variable: value}
         if key.name.startswith("iam_"):
             environ = {**IAM, key.variable: value}
+        if key.name.startswith("tls_"):
+            environ = {**TLS, key.variable: value}
         loaded = load(environ=environ)
         assert loaded.origins[key.dotted] == f"environment {key.variable}"
         assert str(getattr(getattr(loaded.config, key.section), key.name)).lower() == value
@@ -115,6 +123,12 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         ({"DISGW_UPSTREAM__ENDPOINT": "http://dis.example.com"}, "upstream.endpoint", "https://"),
         ({"DISGW_UPSTREAM__CA_FILE": "/no/such/file"}, "upstream.ca_file", "no file"),
         ({"DISGW_UPSTREAM__CA_FILE": __file__}, "upstream.ca_file", "no certificates"),
+        (
+            {"DISGW_TELEMETRY__OTLP_ENDPOINT": "http://user:pw@collector:4318"},
+            "telemetry.otlp_endpoint",
+            "must not hold",
+        ),
+        ({"DISGW_TELEMETRY__OTLP_ENDPOINT": "collector:4318"}, "telemetry.otlp_endpoint", "URL"),
         ({"DISGW_UPSTREAM__PROXY": "http://proxy:3128/?password=x"}, "upstream.proxy", "must end"),
         ({"DISGW_UPSTREAM__PROXY": "proxy:3128"}, "upstream.proxy", "URL"),
         ({"DISGW_SERVER__LISTEN": ""}, "server.listen", "host:port"),
@@ -122,8 +136,35 @@ def test_every_key_can_be_set_from_the_environment_and_says_so() -> None:
         ({"DISGW_SERVER__LISTEN": "127.0.0.1:70000"}, "server.listen", "65535"),
         ({"DISGW_SERVER__LISTEN": "::1:50551"}, "server.listen", "host:port"),
         ({"DISGW_SERVER__LISTEN": "127.0.0.1:1,127.0.0.1:1"}, "server.listen", "twice"),
-        ({"DISGW_SERVER__LISTEN": "0.0.0.0:50551"}, "server.listen", "server.insecure"),
-        ({"DISGW_SERVER__LISTEN": "unix:///" + "d" * 107}, "server.listen", "107 bytes"),
+        *(
+            ({"DISGW_SERVER__LISTEN": f"127.0.0.1:1,{address}:50551"}, "server.listen", "server.insecure")
+            for address in (
+                "0.0.0.0",
+                "[::]",
+                "10.0.0.1",
+                "gateway.example.com",
+                "localhost.example.com",
+                "localhost.",
+                "127.1",
+                "0x7f000001",
+                "128.0.0.1",
+                "[fe80::1]",
+            )
+        ),
+        ({"DISGW_SERVER__LISTEN": "*:50551"}, "server.listen", "host:port"),
+        ({"DISGW_SERVER__LISTEN": ":50551"}, "server.listen", "host:port"),
+        ({"DISGW_SERVER__LISTEN": "ipv4:0.0.0.0:50551"}, "server.listen", "host:port"),
+        ({"DISGW_SERVER__LISTEN": "dns:///0.0.0.0:50551"}, "server.listen", "host:port"),
+        ({"DISGW_SERVER__LISTEN": "unix-abstract:50551"}, "server.listen", "server.insecure"),
+        ({"DISGW_SERVER__LISTEN": "unix:///run/a%20b"}, "server.listen", "any of % ? #"),
+        ({"DISGW_SERVER__SOCKET_MODE": "rw"}, "server.socket_mode", "octal"),
+        ({"DISGW_SERVER__SOCKET_MODE": "0888"}, "server.socket_mode", "octal"),
+        ({"DISGW_SERVER__SOCKET_MODE": "4755"}, "server.socket_mode", "octal"),
+        ({"DISGW_SERVER__TLS_CERT_FILE": "/tls.crt"}, "server.tls_key_file", "is missing"),
+        ({"DISGW_SERVER__TLS_KEY_FILE": "/tls.key"}, "server.tls_cert_file", "is missing"),
+        ({"DISGW_SERVER__TLS_CLIENT_CA_FILE": "/ca.crt"}, "server.tls_cert_file", "is missing"),
+        ({"DISGW_CALLERS__UNIX_SOCKET": "deny"}, "callers.unix_socket", "one of allow, check"),
+        ({"DISGW_SERVER__LISTEN": "unix:///" + "d" * 107}, "server.listen", "100 bytes"),
         ({"DISGW_SERVER__LISTEN": "unix://"}, "server.listen", "name a file"),
         ({"DISGW_SERVER__ADMIN_LISTEN": "unix:///x"}, "server.admin_listen", "host:port"),
         ({"DISGW_LIMITS__APP_NAME_MAX": "201"}, "limits.app_name_max", "up to 200"),
@@ -206,11 +247,28 @@ def test_what_is_insecure_needs_a_word_that_says_so() -> None:
     assert load(environ=environ).config.upstream.insecure
     environ = {"DISGW_SERVER__LISTEN": "0.0.0.0:50551", "DISGW_SERVER__INSECURE": "true"}
     assert load(environ=environ).config.server.insecure
+    assert load(environ={"DISGW_SERVER__LISTEN": "0.0.0.0:50551", **TLS}).config.server.tls_key_file == "/tls/tls.key"
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:50551", "localhost:1", "unix:///run/x", "unix:x,127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:0", "[::1]:50551", "127.0.0.2:1", "localhost:1", "unix:///run/x", "unix:x,127.0.0.1:1"]
+)
 def test_loopback_and_unix_sockets_are_listened_on(listen: str) -> None:
     assert load(environ={"DISGW_SERVER__LISTEN": listen}).config.server.listen == listen
+
+
+@pytest.mark.parametrize(
+    ("more", "addresses"),
+    [
+        ({}, ["0.0.0.0:1", "[::]:2"]),
+        ({"DISGW_CALLERS__FILE": "/callers.toml"}, []),
+        ({"DISGW_SERVER__TLS_CLIENT_CA_FILE": "/ca.crt"}, []),
+        ({"DISGW_SERVER__LISTEN": "[::1]:1,unix:///s"}, []),
+    ],
+)
+def test_addresses_where_nobody_is_asked_who_calls_are_known(more: dict[str, str], addresses: list[str]) -> None:
+    listen = {"DISGW_SERVER__LISTEN": "127.0.0.1:50551, 0.0.0.0:1, unix:///s, [::]:2"}
+    assert open_to_anybody(load(environ={**TLS, **listen, **more}).config) == addresses
 
 
 def test_an_empty_admin_address_turns_it_off() -> None:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 
 from gateway.dis.breaker import Breaker, BreakerSettings
-from gateway.dis.client import DisClient, DisEndpoint
-from gateway.dis.credentials import KeyPair, StaticCredentials
+from gateway.dis.client import DisClient
+from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials
 from gateway.dis.http import AnswerLost, HttpAnswer, HttpRequest, NotSent
-from gateway.dis.pace import FORGOTTEN, Pace
+from gateway.dis.pace import FORGOTTEN, HELD, Pace
 from gateway.dis.resilience import Resilience, RetrySettings
+from gateway.dis.signer import DisEndpoint
 from gateway.dis.signing import SigningScope
-from gateway.errors import CircuitOpen, CommitOutcomeUnknown, GatewayError, UpstreamError, UpstreamUnavailable
+from gateway.errors import (
+    CircuitOpen,
+    CommitOutcomeUnknown,
+    CredentialsUnavailable,
+    DeadlineTooShort,
+    GatewayError,
+    UpstreamError,
+    UpstreamUnavailable,
+)
 from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
 
 KEY = CheckpointKey("stream", "app", "0")
+KEYS = StaticCredentials(KeyPair("access", "secret"))
 COMMIT = Commit(Checkpoint(KEY, SequenceNumber(7)))
 FOUND = HttpAnswer(200, {}, b'{"sequence_number":"7","metadata":""}')
 CREATED = HttpAnswer(201, {}, b"")
@@ -39,13 +51,20 @@ CUT = AnswerLost("the connection to DIS broke")
 class Rig:
     """A client before a DIS that follows a script, on a clock that only sleeping moves."""
 
-    def __init__(self, *script: Outcome, **settings: float) -> None:
+    def __init__(
+        self,
+        *script: Outcome,
+        credentials: CredentialsProvider = KEYS,
+        failures: int = 1_000_000,
+        **settings: float,
+    ) -> None:
         self.now = 1000.0
         self.script = list(script)
         self.requests: list[HttpRequest] = []
+        self.times: list[float] = []
         self.slept: list[float] = []
         self.pace = Pace(lambda: self.now)
-        never = BreakerSettings(failures=1_000_000, failure_share=2.0)
+        never = BreakerSettings(failures=failures, failure_share=2.0)
         self.breaker = Breaker(never, lambda: self.now)
         self.resilience = Resilience(
             self.breaker,
@@ -56,7 +75,7 @@ class Rig:
         )
         self.client = DisClient(
             DisEndpoint("https://dis.example.com", "0" * 32, SigningScope("eu-de", "dis")),
-            StaticCredentials(KeyPair("access", "secret")),
+            credentials,
             self,
             lambda: datetime.fromtimestamp(self.now, UTC),
             self.resilience,
@@ -69,10 +88,16 @@ class Rig:
 
     def send(self, request: HttpRequest, deadline: float) -> HttpAnswer:
         self.requests.append(request)
+        self.times.append(self.now)
         outcome = self.script.pop(0) if self.script else CREATED if request.method == "POST" else FOUND
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    @property
+    def pauses(self) -> list[float]:
+        """Between the requests."""
+        return [round(after - before, 6) for before, after in pairwise(self.times)]
 
     def read(self, seconds: float = math.inf) -> object:
         return self.client.read(KEY, lambda until=self.now + seconds: until)
@@ -86,7 +111,7 @@ def test_a_read_that_failed_for_the_moment_is_sent_again(outcome: Outcome) -> No
     rig = Rig(outcome, outcome)
     assert rig.read() is not None
     assert len(rig.requests) == 3
-    assert rig.slept == [0.1, 0.2]
+    assert rig.pauses == [0.1, 0.2]
 
 
 @pytest.mark.parametrize("outcome", [THROTTLED, REFUSED, error("APIGW.0308", 429)])
@@ -124,13 +149,66 @@ def test_attempts_are_bounded_and_the_last_failure_is_told() -> None:
 def test_the_wait_doubles_up_to_its_bound() -> None:
     rig = Rig(*[CUT] * 6, attempts=7, max_seconds=0.5)
     rig.read()
-    assert rig.slept == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
+    assert rig.pauses == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
 
 
 def test_what_dis_asks_for_is_waited_for() -> None:
     rig = Rig(error("APIGW.0308", 429, Retry_After="3"))
     rig.commit()
-    assert rig.slept == [3.1]
+    assert rig.pauses == [3.1]
+
+
+def test_what_dis_asks_for_is_told_to_the_caller_where_it_is_long() -> None:
+    rig = Rig(error("APIGW.0308", 429, Retry_After="6"))
+    with pytest.raises(UpstreamError) as caught:
+        rig.commit()
+    assert (caught.value.retry_after, rig.slept) == (6, [])
+
+
+def test_nothing_is_sent_for_those_who_have_left() -> None:
+    rig = Rig()
+    with pytest.raises(DeadlineTooShort):
+        rig.client.commit(COMMIT, lambda: 0.0)
+    assert rig.requests == []
+    rig.commit()  # and it keeps nobody else back
+    assert len(rig.requests) == 1
+
+
+def test_a_pause_ends_when_everybody_has_left() -> None:
+    rig, begin = Rig(error("APIGW.0308", 429, Retry_After="4")), 1000.0
+    with pytest.raises(UpstreamError) as caught:
+        rig.client.commit(COMMIT, lambda: math.inf if rig.now < begin + 1 else 0.0)
+    assert caught.value.metadata["dis_error_code"] == "APIGW.0308"
+    assert rig.now < begin + 2
+    assert len(rig.requests) == 1
+
+
+def test_what_dis_said_is_told_if_the_breaker_opens_before_the_next_attempt() -> None:
+    rig = Rig(BROKEN, failures=1)
+    with pytest.raises(UpstreamError) as caught:
+        rig.read()
+    assert caught.value.metadata["dis_error_code"] == "DIS.5000"
+
+
+@pytest.mark.parametrize("minutes", [-40, 40])
+def test_each_of_the_calls_under_way_when_the_clock_has_jumped_is_sent_again(minutes: int) -> None:
+    rig = Rig()
+    date = format_datetime(datetime.fromtimestamp(rig.now, UTC) + timedelta(minutes=minutes), usegmt=True)
+    skewed = error("DIS.4105", 441, Date=date)
+    rig.read()
+    answered = iter([skewed, FOUND, skewed, FOUND])  # of the second call, then of the first
+    others: list[object] = []
+
+    def send(request: HttpRequest, deadline: float) -> HttpAnswer:
+        if not others:
+            others.append("begun")
+            others.append(rig.read())  # while the first is under way, signed with the old clock
+        return next(answered)
+
+    rig.send = send  # type: ignore[method-assign]
+    assert rig.read() is not None
+    assert others[1] is not None
+    assert rig.breaker.states()["all"] == "closed"
 
 
 @pytest.mark.parametrize("seconds", [0.09, 0.1])
@@ -181,6 +259,36 @@ def test_an_open_breaker_is_not_waited_for() -> None:
     with pytest.raises(CircuitOpen):
         rig.read()
     assert (len(rig.requests), rig.slept) == (1, [])
+
+
+class Replaceable:
+    """Credentials that a test replaces."""
+
+    def __init__(self) -> None:
+        self.now: AuthToken | CredentialsUnavailable = AuthToken("first")
+
+    def snapshot(self) -> AuthToken:
+        if isinstance(self.now, CredentialsUnavailable):
+            raise self.now
+        return self.now
+
+    def reload(self, rejected: object) -> AuthToken:
+        return self.snapshot()
+
+
+def test_while_rejected_credentials_shut_calls_out_replaced_ones_are_tried_before_the_minute_is_over() -> None:
+    credentials = Replaceable()
+    rig = Rig(error("DIS.4114", 441), credentials=credentials)
+    with pytest.raises(UpstreamError):
+        rig.read()
+    with pytest.raises(CircuitOpen):
+        rig.read()  # they are the same
+    credentials.now = CredentialsUnavailable("none now")
+    with pytest.raises(CircuitOpen):
+        rig.read()
+    credentials.now = AuthToken("second")
+    assert rig.read() == Checkpoint(KEY, SequenceNumber(7))
+    assert len(rig.requests) == 2
 
 
 class Paced:
@@ -236,6 +344,25 @@ def test_calls_that_were_under_way_when_it_throttled_are_one_throttling() -> Non
     assert 70 <= rig.pace.limit <= 100
 
 
+def test_calls_that_got_their_place_before_it_was_cut_do_not_cut_it_again() -> None:
+    rig = Paced()
+    rig.run(3, wanted=100)
+    rig.pace.throttled()
+    cut = rig.pace.limit
+    for _ in range(2 * math.floor(cut)):
+        rig.pace.reserve(math.inf)  # two seconds' worth of places, more than a cut is held
+    rig.now += HELD
+    rig.pace.throttled()  # what was under way before that
+    again = rig.pace.limit
+    assert again < cut
+    rig.now += HELD
+    rig.pace.throttled()  # one of those that had their place already
+    assert rig.pace.limit > again
+    rig.now += HELD
+    rig.pace.throttled()  # one that was sent at the new rate
+    assert rig.pace.limit < again
+
+
 def test_the_rate_comes_back_and_is_free_again() -> None:
     rig = Paced()
     rig.run(3, wanted=100)
@@ -247,6 +374,30 @@ def test_the_rate_comes_back_and_is_free_again() -> None:
     assert rig.pace.limit == math.inf
 
 
+def test_after_a_long_time_without_throttling_the_rate_comes_back_ever_faster() -> None:
+    rig = Paced()
+    rig.run(3, wanted=100)
+    for _ in range(20):  # down to the least
+        rig.pace.throttled()
+        rig.now += 2 * HELD
+    rig.pace.throttled()
+    low = rig.pace.limit
+    rig.now += 10
+    first = rig.pace.limit - low
+    assert first < low + 5  # it feels its way, as the limit may be near
+    rig.now += 30
+    assert rig.pace.limit - low > 10 * first
+
+
+def test_nobody_waits_for_more_than_half_of_its_time() -> None:
+    rig = Paced(most=1)
+    assert rig.pace.reserve(rig.now + 10) == 0.0
+    assert [rig.pace.reserve(rig.now + 10) for _ in range(5)] == pytest.approx([0.75, 1.75, 2.75, 3.75, 4.75])
+    with pytest.raises(UpstreamError, match="too late"):
+        rig.pace.reserve(rig.now + 10)
+    assert rig.pace.reserve(rig.now + 12) == pytest.approx(5.75)
+
+
 def test_a_turn_that_comes_too_late_is_refused_and_stays_free() -> None:
     rig = Paced(most=1)
     assert rig.pace.reserve(rig.now) == 0.0
@@ -254,7 +405,7 @@ def test_a_turn_that_comes_too_late_is_refused_and_stays_free() -> None:
         with pytest.raises(UpstreamError, match="nothing was sent") as caught:
             rig.pace.reserve(rig.now + 0.5)
     assert (caught.value.reason, caught.value.retry_after) == ("UPSTREAM_THROTTLED", 1.0)
-    assert rig.pace.reserve(rig.now + 1.0) == pytest.approx(0.75)
+    assert rig.pace.reserve(rig.now + 1.5) == pytest.approx(0.75)
 
 
 def test_a_client_that_is_throttled_slows_all_its_calls() -> None:

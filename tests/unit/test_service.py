@@ -27,6 +27,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.model import Checkpoint, CheckpointKey, Commit, Membership, PartitionPage, PartitionState, SequenceNumber
+from gateway.trace import Traces, untraced
 from tests.support import wait_until
 
 KEY = CheckpointKey("stream", "app", "0")
@@ -50,25 +51,27 @@ class FakeStore:
     calls: list[str] = field(default_factory=list)
     hooks: dict[str, Callable[[], None]] = field(default_factory=dict)
 
-    def read(self, key: CheckpointKey, until: Until = forever) -> Checkpoint | None:
+    def read(self, key: CheckpointKey, until: Until = forever, traces: Traces = untraced) -> Checkpoint | None:
         value = self.values.get(key)
         self.calls.append("read")
         self._hook("read")
         return value
 
-    def commit(self, commit: Commit, until: Until = forever) -> None:
+    def commit(self, commit: Commit, until: Until = forever, traces: Traces = untraced) -> None:
         self.calls.append(f"commit {commit.checkpoint.sequence_number}")
         self._hook("commit")
         self.values[commit.key] = commit.checkpoint
         self._hook("committed")
 
-    def delete(self, key: CheckpointKey, until: Until = forever) -> None:
+    def delete(self, key: CheckpointKey, until: Until = forever, traces: Traces = untraced) -> None:
         self.calls.append("delete")
         self._hook("delete")
         self.values.pop(key, None)
         self._hook("deleted")
 
-    def partitions(self, stream: str, app: str, after: str, limit: int, until: Until = forever) -> PartitionPage:
+    def partitions(
+        self, stream: str, app: str, after: str, limit: int, until: Until = forever, traces: Traces = untraced
+    ) -> PartitionPage:
         states = [
             PartitionState(key, value.sequence_number, 0, 100, "ACTIVE")
             for key, value in sorted(self.values.items(), key=str)

@@ -1,0 +1,115 @@
+"""At the door: who calls, by what the call shows, and what the caller may do. Once for each call, before it is read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from gateway.errors import CallerUnknown
+from gateway.rpc.callers import Policy, Rights, Shown, digest
+from gateway.rpc.callers_file import read_policy
+from gateway.watched import Watched
+
+Permit = Callable[[str, str], None]
+"""Takes a stream and an app; raises where the caller may not use them."""
+Admit = Callable[[grpc.ServicerContext], Permit]
+"""Looks who calls. Raises where the caller is not known, or may not use the method at all."""
+
+_AUTHORIZATION = "authorization"
+_BEARER = "bearer "
+_UNIX = "unix:"
+_URIS, _DNS_NAMES, _COMMON_NAME = "peer_uri", "peer_dns", "x509_common_name"
+"""Where gRPC has the names of a verified certificate; others, such as e-mail addresses, tell no caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallersSettings:
+    """The file of callers, and whether they are looked at on unix sockets too."""
+
+    file: Path
+    check_unix: bool = False
+
+
+def anything(stream: str, app: str) -> None:
+    """The permit of who may do everything."""
+
+
+def anybody(context: grpc.ServicerContext) -> Permit:
+    """Lets everybody in."""
+    return anything
+
+
+class Admission:
+    """Makes the :data:`Admit` of each method. Without settings everybody may do everything.
+
+    Raises :class:`gateway.errors.ConfigurationError` for a file that is wrong.
+    """
+
+    def __init__(self, settings: CallersSettings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._check_unix = settings is not None and settings.check_unix
+        self._policy: Watched[Policy] | None = None
+        if settings is not None:
+            file, check_unix = settings.file, settings.check_unix
+            self._policy = Watched("callers", [file], lambda: read_policy(file, checks_unix=check_unix), clock)
+
+    def to(self, rpc: str) -> Admit:
+        """The door of one method, by its bare name."""
+        policy, check_unix = self._policy, self._check_unix
+        if policy is None:
+            return anybody
+
+        def admit(context: grpc.ServicerContext) -> Permit:
+            unix = context.peer().startswith(_UNIX)
+            if unix and not check_unix:
+                return anything
+            return _Permit(policy, _shown(context, unix=unix), rpc)
+
+        return admit
+
+
+class _Permit:
+    """What one call may do. A stream may outlive the callers that it began under: changed ones hold for it too."""
+
+    __slots__ = ("_policy", "_rights", "_rpc", "_shown", "_watched")
+
+    def __init__(self, watched: Watched[Policy], shown: Shown, rpc: str) -> None:
+        self._watched = watched
+        self._shown = shown
+        self._rpc = rpc
+        self._policy = watched.current()
+        self._rights = self._look(self._policy)
+
+    def __call__(self, stream: str, app: str) -> None:
+        policy = self._watched.current()
+        if policy is not self._policy:
+            self._rights = self._look(policy)
+            self._policy = policy
+        self._rights.require(stream, app)
+
+    def _look(self, policy: Policy) -> Rights:
+        rights = policy.rights(self._shown)
+        rights.require_rpc(self._rpc)
+        return rights
+
+
+def _shown(context: grpc.ServicerContext, *, unix: bool) -> Shown:
+    if token := _token(context):
+        return Shown(digest(token.encode()), unix=unix)
+    if unix:
+        return Shown(unix=True)
+    about = context.auth_context()
+    return Shown(identities=(*about.get(_URIS, ()), *about.get(_DNS_NAMES, ()), *about.get(_COMMON_NAME, ())))
+
+
+def _token(context: grpc.ServicerContext) -> str:
+    found = [value for key, value in context.invocation_metadata() if key == _AUTHORIZATION]
+    if not found:
+        return ""
+    value = found[0]
+    if len(found) > 1 or not isinstance(value, str) or value[: len(_BEARER)].lower() != _BEARER:
+        raise CallerUnknown("the metadata `authorization` must be there once, as `Bearer` and a token")
+    return value[len(_BEARER) :].strip() or " "

@@ -1,0 +1,112 @@
+"""What a platform sees of the process: signals, exit codes, the last calls of a consumer."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+
+import grpc
+
+from gateway.emulator import Emulator
+from tests.cli.test_processes import Process, address_in, begin, run, serving
+from tests.integration.test_transport import unused_port
+from tests.support import APP, STREAM, Client
+
+__all__ = ["begin"]
+
+
+def started(begin: Callable[..., Process], emulator: Emulator, **more: str) -> tuple[Process, Client]:
+    gateway = begin("serve", **serving(emulator, **more))
+    return gateway, Client(address_in(gateway.wait_for('"serving"')))
+
+
+def test_the_last_commit_of_a_consumer_that_is_stopped_with_it_passes(
+    emulator: Emulator, begin: Callable[..., Process]
+) -> None:
+    gateway, client = started(begin, emulator)
+    client.commit(1)
+    gateway.process.send_signal(signal.SIGTERM)
+    gateway.wait_for('"draining"')
+    assert client.health() == "NOT_SERVING"
+    assert run("health", "--target", address_in(gateway.lines[0])).returncode == 4
+    client.commit(2)
+    client.channel.close()
+    assert gateway.finish() == 0
+    assert json.loads(gateway.lines[-2])["because"] == "clients_left"
+    assert emulator.checkpoint(STREAM, APP, 0) == ("2", "")
+
+
+def test_a_second_signal_ends_it_at_once_and_is_no_success(emulator: Emulator, begin: Callable[..., Process]) -> None:
+    gateway, client = started(begin, emulator)
+    client.commit(1)
+    gateway.process.send_signal(signal.SIGTERM)
+    gateway.wait_for('"draining"')
+    gateway.process.send_signal(signal.SIGTERM)
+    assert gateway.finish() == 1
+    assert json.loads(gateway.lines[-1])["event"] == "stopped_at_once"
+    client.channel.close()
+
+
+def test_nothing_that_was_acknowledged_is_lost_when_it_is_killed(
+    emulator: Emulator, begin: Callable[..., Process]
+) -> None:
+    gateway, client = started(begin, emulator)
+    client.commit(41)
+    gateway.process.kill()
+    assert gateway.finish() == -signal.SIGKILL
+    assert emulator.checkpoint(STREAM, APP, 0) == ("41", "")
+    client.channel.close()
+
+
+def test_a_client_goes_on_by_itself_after_a_restart(emulator: Emulator, begin: Callable[..., Process]) -> None:
+    address = f"127.0.0.1:{unused_port()}"
+    gateway, client = started(begin, emulator, DISGW_SERVER__LISTEN=address)
+    client.commit(1)
+    gateway.process.kill()
+    gateway.finish()
+    gateway = begin("serve", **serving(emulator, DISGW_SERVER__LISTEN=address))
+    gateway.wait_for('"serving"')
+    assert client.get().checkpoint.sequence_number == "1"
+    client.commit(2)
+    client.channel.close()
+    assert gateway.stop() == 0
+
+
+def test_without_credentials_in_time_it_says_why_and_ends_as_unavailable(emulator: Emulator) -> None:
+    env = serving(emulator, DISGW_SERVER__STARTUP_SECONDS="0.5", DISGW_CREDENTIALS__METADATA="true")
+    env["DISGW_CREDENTIALS__METADATA_ENDPOINT"] = f"http://127.0.0.1:{unused_port()}"
+    del env["DISGW_CREDENTIALS__ACCESS_KEY"], env["DISGW_CREDENTIALS__SECRET_KEY"]
+    failed = run("serve", **env)
+    assert failed.returncode == 4
+    last = json.loads(failed.stderr.splitlines()[-1])
+    assert last["event"] == "start_failed"
+    assert "the metadata service gave no credentials" in last["problem"]
+
+
+def test_asked_to_stop_while_it_waits_for_credentials_it_stops(
+    emulator: Emulator, begin: Callable[..., Process]
+) -> None:
+    env = serving(emulator, DISGW_CREDENTIALS__METADATA="true")
+    env["DISGW_CREDENTIALS__METADATA_ENDPOINT"] = f"http://127.0.0.1:{unused_port()}"
+    del env["DISGW_CREDENTIALS__ACCESS_KEY"], env["DISGW_CREDENTIALS__SECRET_KEY"]
+    gateway = begin("serve", **env)
+    gateway.wait_for("credentials_not_renewed")
+    assert gateway.stop() == 0
+
+
+def test_a_call_that_comes_while_it_drains_is_served_on_a_new_connection(
+    emulator: Emulator, begin: Callable[..., Process]
+) -> None:
+    gateway, client = started(begin, emulator)
+    client.commit(1)
+    gateway.process.send_signal(signal.SIGTERM)
+    gateway.wait_for('"draining"')
+    address = address_in(gateway.lines[0])
+    late = Client(address)
+    late.channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+    client.channel.close()
+    late.commit(2)
+    late.channel.close()
+    assert gateway.finish() == 0
+    assert emulator.checkpoint(STREAM, APP, 0) == ("2", "")
