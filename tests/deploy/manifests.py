@@ -19,10 +19,10 @@ Object = dict[str, Any]
 
 def rendered(overlay: str) -> list[Object]:
     """Every object of an overlay."""
-    return load(KUBERNETES / "rendered" / f"{overlay}.yaml")
+    return documents(KUBERNETES / "rendered" / f"{overlay}.yaml")
 
 
-def load(file: Path) -> list[Object]:
+def documents(file: Path) -> list[Object]:
     """Every document of a YAML file."""
     return list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
 
