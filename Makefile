@@ -11,6 +11,7 @@ BUF_VERSION := 1.75.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 GRPCURL_VERSION := v1.9.3
+KUSTOMIZE_VERSION := v5.7.1
 
 .PHONY: help
 help: ## Show this
@@ -52,8 +53,8 @@ endif
 
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
-	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/mutants
-	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/mutants
+	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/image-test scripts/mutants
+	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/image-test scripts/mutants
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mkdir -p .cache/googleapis/google/rpc
@@ -108,6 +109,26 @@ docs: $(BIN)/.ready ## Write the pages anew that are made from the code
 docs-check: $(BIN)/.ready
 	$(BIN)/python scripts/document --check
 
+# Debian's buildah and debootstrap, as root; scripts/image says what is missing.
+.PHONY: image
+image: $(BIN)/.ready ## Build the container image, where no registry of images can be reached
+	PYTHON=$(BIN)/python scripts/image
+
+.PHONY: image-test
+image-test: $(BIN)/.ready ## Build the image, and make calls through a gateway that runs in it
+	PYTHON=$(BIN)/python scripts/image --test
+
+.PHONY: deploy
+deploy: $(TOOLS)/kustomize ## Render the Kubernetes overlays anew
+	TOOLS=$(TOOLS) scripts/render
+
+.PHONY: deploy-check
+deploy-check: $(BIN)/.ready $(TOOLS)/kustomize $(TOOLS)/promtool ## Manifests, alerts and dashboard against their schemas and the product
+	TOOLS=$(TOOLS) scripts/render --check
+	$(TOOLS)/promtool check rules deploy/prometheus/alerts.yaml
+	$(TOOLS)/promtool test rules deploy/prometheus/alerts_test.yaml
+	PROMTOOL=$(CURDIR)/$(TOOLS)/promtool $(BIN)/python -m pytest -q tests/deploy
+
 .PHONY: lock
 lock: $(BIN)/.ready ## Pin every dependency anew, with hashes
 	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
@@ -116,6 +137,8 @@ lock: $(BIN)/.ready ## Pin every dependency anew, with hashes
 	  -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -o requirements/audit.txt requirements/audit.in
+	$(BIN)/pip-compile -q --upgrade --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 
 .PHONY: clean
 clean: ## Remove what the other targets made
@@ -134,3 +157,15 @@ $(TOOLS)/protoc-gen-go:
 $(TOOLS)/grpcurl:
 	mkdir -p $(TOOLS)
 	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+
+$(TOOLS)/kustomize:
+	mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
+
+# Prometheus' own module is too much to build for one tool: that of this machine, or the one out of Debian's package.
+$(TOOLS)/promtool:
+	mkdir -p $(TOOLS) .cache/prometheus
+	if command -v promtool >/dev/null; then ln -sf "$$(command -v promtool)" $@; else \
+	  cd .cache/prometheus && { apt-get -qq download prometheus || { apt-get -qq update && apt-get -qq download prometheus; }; } && \
+	  dpkg-deb --extract prometheus_*.deb . && ln -sf ../prometheus/usr/bin/promtool ../tools/promtool; \
+	fi
