@@ -24,6 +24,8 @@ DEFAULT_TIMEOUT = 30.0
 """Seconds that a call may take where the caller set no deadline."""
 _NEVER = 10 * 365 * 86_400.0
 """What gRPC gives as the time left where there is no deadline is beyond this."""
+_ON_ITS_WAY = 0.02
+"""Seconds before the caller's deadline by which its answer leaves, so that it hears more than that time is over."""
 _ABOUT_MAX = 300
 """Characters of what a call was about that get into the log."""
 
@@ -98,7 +100,9 @@ def about(request: Message | None) -> str:
 
 def _time_left(context: grpc.ServicerContext) -> float:
     left = context.time_remaining()
-    return DEFAULT_TIMEOUT if left is None or left > _NEVER else left
+    if left is None or left > _NEVER:
+        return DEFAULT_TIMEOUT
+    return left - min(_ON_ITS_WAY, left / 10)
 
 
 def parsed(data: bytes, kind: type[Request], max_message: int) -> Request:

@@ -37,7 +37,7 @@ class Refusal:
     def _refusing(self, calls: MethodCalls) -> grpc.RpcMethodHandler[bytes, Message]:
         def refuse(data: bytes, context: grpc.ServicerContext) -> Message:
             metadata = context.invocation_metadata()
-            calls.failed(0.0, self._error, "", metadata, calls.began(metadata) if calls.traced else None)
+            calls.failed(0.0, self._error, "", metadata, calls.began(metadata) if calls.traced else None, "")
             abort(context, self._error)
 
         setattr(refuse, THREADS, self._threads)
