@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from gateway import wiring
 from gateway.checkpoints.service import CheckpointService
 from gateway.config import (
     Config,
-    CredentialsConfig,
     LoadedConfig,
     LogLevel,
     TelemetryConfig,
-    UpstreamConfig,
     keys,
-    require_serving,
     tables,
 )
 from gateway.dis.breaker import Breaker, State
@@ -36,8 +28,6 @@ from gateway.errors import ConfigurationError, CredentialsUnavailable, ListenErr
 from gateway.rpc.departure import Departure, Farewell
 from gateway.rpc.listeners import Bound
 from gateway.rpc.server import GatewayServer
-from gateway.signals import stop_signal
-from gateway.telemetry import logs
 from gateway.telemetry.admin import AdminServer
 from gateway.telemetry.attempts import Attempts
 from gateway.telemetry.calls import Calls
@@ -47,20 +37,15 @@ from gateway.telemetry.readiness import Readiness, Stage
 from gateway.wiring import DISTRIBUTION
 
 if TYPE_CHECKING:
-    from gateway.emulator import Emulator
     from gateway.telemetry.otlp import Otlp
 
 FINISH_SECONDS = 4.0
 """So long calls have to finish when no more are taken. With the default grace of 25 s this is below a pod's 30 s."""
-_HANGS_SECONDS = 0.5
 _LAST_SECONDS = 0.2
 """What is told to a collector at the end has what is left of that time, or so long."""
+QUIT_PATH = "/quitquitquit"
 _LOOK_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
-
-DEV_EMULATOR_PORT = 9552
-DEV_PROJECT = "0123456789abcdef0123456789abcdef"
-DEV_REGION = "dev"
 
 log = structlog.get_logger("gateway.app")
 
@@ -73,8 +58,16 @@ def _not_now(seconds: float) -> bool:
 class Gateway:
     """A whole gateway in this process: ``start``, then ``stop``. Use it as a context manager in tests."""
 
-    def __init__(self, config: Config, origins: Mapping[str, str] | None = None) -> None:
-        """``origins`` tell where each value of the configuration came from, for those who look at it."""
+    def __init__(
+        self,
+        config: Config,
+        origins: Mapping[str, str] | None = None,
+        quit_: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``origins`` tell where each value of the configuration came from, for those who look at it.
+
+        ``quit_`` is what ``POST /quitquitquit`` does, where that is configured.
+        """
         self._transports = [RequestsTransport(wiring.transport_settings(config.upstream))]
         self._resilience = wiring.resilience(config)
         self._config = config
@@ -141,6 +134,7 @@ class Gateway:
             lambda: tables(LoadedConfig(config, known_origins)),
             self.service.cached_keys,
             self.service.lanes,
+            {QUIT_PATH: partial(_quits, quit_)} if config.server.quit_endpoint else {},
         )
         listen = config.server.admin_listen
         self._admin = AdminServer(listen, sources) if listen else None
@@ -248,111 +242,6 @@ class Gateway:
         self.stop(5.0)
 
 
-def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. Raises :class:`gateway.errors.ConfigurationError`."""
-    logs.configure(loaded.config.log.level, loaded.config.log.format)
-    with ExitStack() as stack, stop_signal(_stopped_at_once) as stopping:
-        try:
-            config = stack.enter_context(_emulated(loaded.config)) if dev else loaded.config
-            require_serving(config)
-            gateway = Gateway(config, _origins(loaded, dev=dev))
-            gateway.start(stopping.wait)
-        except ListenError as error:
-            log.error("start_failed", problem=str(error))
-            return 1
-        except CredentialsUnavailable as error:
-            if stopping.is_set():
-                log.info("stopped", during="start")
-                return 0
-            log.error("start_failed", problem=error.message, seconds=config.server.startup_seconds)
-            return 4
-        log.info(
-            "serving",
-            version=version(DISTRIBUTION),
-            listen=[bound.address for bound in gateway.bound],
-            admin=gateway.admin_address,
-            upstream=config.upstream.endpoint,
-        )
-        if anybody := wiring.open_to_anybody(config):
-            log.warning("anybody_may_call", listen=anybody, advice="set callers.file or server.tls_client_ca_file")
-        stopping.wait()
-        _end(gateway, config)
-    return 0
-
-
-def _origins(loaded: LoadedConfig, *, dev: bool) -> dict[str, str]:
-    """Where each value came from; with ``--dev`` those of the emulator, whatever else was set."""
-    brought = ("upstream.", "credentials.") if dev else ()
-    return {
-        dotted: "flag --dev" if brought and dotted.startswith(brought) else origin
-        for dotted, origin in loaded.origins.items()
-    }
-
-
-def _end(gateway: Gateway, config: Config) -> None:
-    """Serve until clients have left, finish what was taken, and stop; if that hangs, the process ends all the same."""
-    grace = config.server.grace_seconds
-    log.info("draining", grace_seconds=grace, connections=gateway.connections)
-    why = gateway.drain()
-    watchdog = threading.Timer(FINISH_SECONDS + _HANGS_SECONDS, _hangs)
-    watchdog.daemon = True
-    watchdog.start()
-    log.info("stopping", because=why.value, writes_waiting=gateway.service.depth())
-    gateway.stop()
-    watchdog.cancel()
-    log.info("stopped")
-
-
-def _stopped_at_once() -> None:
-    log.warning("stopped_at_once", because="asked a second time", advice="writes under way may be stored or not")
-
-
-def _hangs() -> None:
-    log.error(
-        "stopped_at_once",
-        because=f"DIS has not answered within {FINISH_SECONDS + _HANGS_SECONDS:g} s",
-        advice="callers were told that the outcome of their writes is unknown; they commit again",
-    )
-    os._exit(1)
-
-
-@contextmanager
-def _emulated(config: Config) -> Iterator[Config]:
-    """The same configuration with an emulator of DIS as upstream, with a key pair of its own."""
-    keys = CredentialsConfig(access_key=f"DEV{secrets.token_hex(8).upper()}", secret_key=secrets.token_urlsafe(30))
-    if config.upstream.endpoint:
-        log.warning("upstream_ignored", endpoint=config.upstream.endpoint, reason="--dev brings an emulator of its own")
-    emulator = _started_emulator(keys)
-    upstream = UpstreamConfig(
-        endpoint=emulator.endpoint,
-        project_id=DEV_PROJECT,
-        region=DEV_REGION,
-        signing=config.upstream.signing,
-        pool_size=config.upstream.pool_size,
-    )
-    log.info("emulator_started", endpoint=emulator.endpoint, project_id=DEV_PROJECT)
-    try:
-        yield msgspec.structs.replace(config, upstream=upstream, credentials=keys)
-    finally:
-        emulator.stop()
-
-
-def _started_emulator(keys: CredentialsConfig) -> Emulator:
-    """On its usual port, where its control API is easy to find; on any other where that one is taken."""
-    from gateway.emulator import Emulator  # costly to import, and not needed in a pod
-
-    for port in (DEV_EMULATOR_PORT, 0):
-        emulator = Emulator(access_key=keys.access_key, secret_key=keys.secret_key, port=port, auto_create=True)
-        try:
-            emulator.start()
-        except OSError as error:
-            emulator.stop()
-            failure = ListenError(f"the emulator cannot listen on port {port}: {error.strerror or error}")
-            continue
-        return emulator
-    raise failure
-
-
 def _otlp(config: TelemetryConfig, metrics: Metrics) -> Otlp | None:
     if not config.otlp_endpoint:
         return None
@@ -370,6 +259,12 @@ def _otlp(config: TelemetryConfig, metrics: Metrics) -> Otlp | None:
         metrics=config.otlp_metrics,
         ratio=config.sample_ratio,
     )
+
+
+def _quits(quit_: Callable[[], None]) -> str:
+    log.info("asked_to_quit", by=QUIT_PATH)
+    quit_()
+    return "stopping"
 
 
 def _is_open(breaker: Breaker, circuit: str) -> float:

@@ -27,6 +27,6 @@ def serve(ctx: click.Context, /, dev: bool, **given: Any) -> None:
     """
     signals.hold()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # every line of the log is the gateway's own
-    from gateway import app  # most of the time that a start takes
+    from gateway import process  # most of the time that a start takes
 
-    ctx.exit(app.serve(options.loaded(**given), dev=dev))
+    ctx.exit(process.serve(options.loaded(**given), dev=dev))

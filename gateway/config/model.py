@@ -251,6 +251,13 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=3600, description="after SIGTERM, calls are taken until no client was connected for so long"),
     ] = 1.0
+    quit_endpoint: Annotated[
+        bool,
+        Meta(
+            description="stop as after SIGTERM on `POST /quitquitquit` from loopback, for jobs whose platform "
+            "ends no sidecar"
+        ),
+    ] = False
     readiness_follows_upstream: Annotated[
         bool, Meta(description="say `not ready` while DIS takes no calls; one trouble of DIS then takes all pods down")
     ] = False

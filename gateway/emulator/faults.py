@@ -48,7 +48,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     method: str = ""
     path_contains: str = ""
     seconds: float = 0.0
-    code: str = ""
+    code: str = "DIS.5000"
     message: str | None = None
     shape: Shape | None = None
     status: int | None = None

@@ -50,7 +50,7 @@ class Sources:
     """Where the pages get what they show. ``facts`` are words for the status page.
 
     ``config`` gives the effective configuration, with secrets hidden. ``actions`` are what a POST to a path does, which
-    gives the words to answer; they go where this server can be reached, so keep them harmless or off.
+    gives the words to answer; they are taken from the loopback address alone.
     """
 
     readiness: Readiness
@@ -117,6 +117,8 @@ class Pages:
                 return _not_allowed("POST")
             if _from_a_web_site(environ):
                 return _text(HTTPStatus.FORBIDDEN, "not from a web site")
+            if not is_loopback(environ.get("REMOTE_ADDR", "")):
+                return _text(HTTPStatus.FORBIDDEN, "only from the pod itself, by its loopback address")
             return _text(HTTPStatus.OK, action())
         page = self._pages.get(path)
         if page is None:

@@ -166,14 +166,26 @@ def test_a_clock_that_is_off_is_told(environ: dict[str, str], examine: Examine, 
     assert found["signature"]["verdict"] == "ok"
 
 
-def test_a_clock_that_is_far_off_is_the_reason_that_is_given(environ: dict[str, str], examine: Examine) -> None:
+def test_a_clock_that_is_far_off_is_a_warning_as_the_gateway_learns_the_time(
+    environ: dict[str, str], examine: Examine
+) -> None:
     with Emulator(
         access_key=ACCESS_KEY, secret_key=SECRET_KEY, auto_create=True, clock=lambda: time.time() + 3600
     ) as skewed:
-        result = examine("--output", "json", UPSTREAM__ENDPOINT=skewed.endpoint)
-    assert the_failure(result)[0] == "signature"
-    assert "clock" in the_failure(result)[1]
-    assert "s behind DIS; 15 minutes are allowed" in findings(result)["clock"]["detail"]
+        found = findings(examine("--output", "json", UPSTREAM__ENDPOINT=skewed.endpoint))
+    assert found["clock"]["verdict"] == "warning"
+    assert "s behind DIS; 15 minutes are allowed" in found["clock"]["detail"]
+    assert found["signature"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize("code", ["DIS.5000", "DIS.4303", "DIS.4309"])
+def test_an_answer_that_says_nothing_of_the_signature_proves_none(
+    emulator: Emulator, examine: Examine, code: str
+) -> None:
+    emulator.inject("error", code=code, times=0)
+    result = examine("--output", "json")
+    assert the_failure(result)[0] == "answer"
+    assert result.exit_code == 4
 
 
 def test_something_that_is_not_dis(examine: Examine, serve: Callable[[Handler], RawServer]) -> None:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 
 import grpc
+import requests
 
 from gateway.emulator import Emulator
 from tests.cli.test_processes import Process, address_in, begin, run, serving
@@ -110,3 +111,26 @@ def test_a_call_that_comes_while_it_drains_is_served_on_a_new_connection(
     late.channel.close()
     assert gateway.finish() == 0
     assert emulator.checkpoint(STREAM, APP, 0) == ("2", "")
+
+
+def test_a_job_ends_its_sidecar_by_http_where_that_is_configured(
+    emulator: Emulator, begin: Callable[..., Process]
+) -> None:
+    gateway, client = started(begin, emulator, DISGW_SERVER__QUIT_ENDPOINT="true")
+    client.commit(41)
+    admin = json.loads(gateway.lines[-1])["admin"]
+    assert requests.get(f"http://{admin}/quitquitquit", timeout=10).status_code == 405
+    assert requests.post(f"http://{admin}/quitquitquit", timeout=10).status_code == 200
+    gateway.wait_for('"draining"')
+    client.commit(42)
+    client.channel.close()
+    assert gateway.finish() == 0
+    assert emulator.checkpoint(STREAM, APP, 0) == ("42", "")
+
+
+def test_nobody_ends_it_by_http_otherwise(emulator: Emulator, begin: Callable[..., Process]) -> None:
+    gateway, client = started(begin, emulator)
+    admin = json.loads(gateway.lines[-1])["admin"]
+    assert requests.post(f"http://{admin}/quitquitquit", timeout=10).status_code == 404
+    client.channel.close()
+    assert gateway.stop() == 0

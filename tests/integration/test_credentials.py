@@ -129,20 +129,15 @@ def test_an_identity_service_that_gives_no_token_is_told_without_its_words(
 @pytest.mark.parametrize(
     "answer", [http(404, "Please configure Cloud Service Agency first"), http(200, "{}"), http(200, "[1]")]
 )
-def test_without_keys_a_call_says_why_and_dis_hears_nothing(
+def test_without_keys_a_gateway_does_not_start_and_says_why(
     emulator: Emulator, start: Start, serve: Serve, answer: bytes
 ) -> None:
     service = Service(serve, PUT=http(404), GET=answer)
     credentials = CredentialsConfig(metadata=True, metadata_endpoint=service.url)
-    client = start(config_for(emulator, credentials=credentials)).client
-    for _ in range(3):
-        failed = client.failure(client.commit, 1)
-        assert failed.reason == "CREDENTIALS_UNAVAILABLE"
-        assert "the metadata service gave no credentials" in failed.message
-        assert failed.retry_after is not None
-    assert len(service.server.requests) == 2  # the others were told of the same failure
+    with pytest.raises(CredentialsUnavailable, match="the metadata service gave no credentials") as caught:
+        start(config_for(emulator, credentials=credentials))
+    assert caught.value.retry_after is not None
     assert emulator.request_count() == 0
-    service.answers["GET"] = http(200, keys_document())
 
 
 class Scripted:
