@@ -91,7 +91,6 @@ class Gateway:
             config.upstream.pool_size,
             self.metrics.count,
             self.metrics.listed,
-            self.metrics.served,
             self.metrics.wrote,
         )
         self.metrics.watch("disgw_writes_waiting", "Writes that wait in lanes", self.service.depth)

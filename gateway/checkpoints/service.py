@@ -162,7 +162,8 @@ class ReadWish:
 
 
 CACHED = ReadWish()
-Counter = Callable[[Event, int], None]
+Counter = Callable[[Event, int, float | None], None]
+"""Hears what has happened, how often, and the age in seconds of what was served from the cache."""
 
 
 @dataclass(slots=True)
@@ -174,9 +175,8 @@ class CheckpointService:
     max_entries: int
     clock: Callable[[], float]
     concurrency: int = 64
-    count: Counter = lambda event, count: None
+    count: Counter = lambda event, count, age: None
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
-    served: Callable[[float], None] = lambda age: None
     wrote: Callable[[CheckpointKey, bool], None] = lambda key, exists: None
     """Hears of each write that DIS has carried out: whether there is a checkpoint now."""
     cache: CheckpointCache = field(init=False)
@@ -466,9 +466,7 @@ class CheckpointService:
         return None
 
     def _count(self, note: Note) -> None:
-        self.count(note.event, note.count)
-        if note.event is Event.CACHE_HIT or note.event is Event.SERVED_STALE:
-            self.served(note.age)
+        self.count(note.event, note.count, note.age)
 
     def _log(self, note: Note) -> None:
         name = _LOGGED.get(note.event)

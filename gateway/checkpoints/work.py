@@ -214,7 +214,7 @@ class Note:
     count: int = 1
     before: SequenceNumber | None = None
     after: SequenceNumber | None = None
-    age: float = 0.0
+    age: float | None = None
 
 
 Effect = Start | Answer | Changed | Outdated | Note

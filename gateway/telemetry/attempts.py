@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.dis.attempts import NO_HEADERS, Attempt, Operation
 from gateway.dis.http import HttpAnswer, HttpRequest, TransportError
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tally import Tally
 from gateway.trace import Traces
 
 if TYPE_CHECKING:
@@ -25,22 +26,19 @@ class Attempts:
     def __init__(
         self, metrics: Metrics, tracing: Tracing | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._metrics = metrics
+        self._tallies = {operation: metrics.attempts.of(operation.value) for operation in Operation}
         self._tracing = tracing
         self._clock = clock
 
     def began(self, operation: Operation, request: HttpRequest, resends: int, traces: Traces) -> Attempt:
         """See :class:`gateway.dis.attempts.Observer`."""
         span = self._tracing.attempt(operation, request, resends, traces) if self._tracing else None
-        return _Attempt(self._metrics, operation, span, self._clock)
+        return _Attempt(self._tallies[operation], span, self._clock)
 
 
 class _Attempt:
-    def __init__(
-        self, metrics: Metrics, operation: Operation, span: AttemptSpan | Unfollowed | None, clock: Callable[[], float]
-    ) -> None:
-        self._metrics = metrics
-        self._operation = operation
+    def __init__(self, tally: Tally, span: AttemptSpan | Unfollowed | None, clock: Callable[[], float]) -> None:
+        self._tally = tally
         self._span = span
         self._clock = clock
         self._began = clock()
@@ -50,9 +48,8 @@ class _Attempt:
         return NO_HEADERS if self._span is None else self._span.headers
 
     def ended(self, outcome: HttpAnswer | TransportError | None) -> None:
-        self._metrics.upstream_seconds[self._operation].observe(self._clock() - self._began)
         result = result_of(outcome)
-        self._metrics.attempts.labels(self._operation.value, result).inc()
+        self._tally.add(result, self._clock() - self._began)
         if self._span is not None:
             self._span.end(outcome, result)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.tracing import Tracing
 
 CANCELLED = "CANCELLED"
+_OK: str = Status.OK.value
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 log = structlog.get_logger("gateway.rpc")
@@ -61,9 +62,7 @@ class _Method:
         self._tracing = tracing
         self._limit = limit
         self._log_good = log_good
-        self._seconds = metrics.rpc_seconds.labels(name)
-        self._ok = metrics.rpcs.labels(name, Status.OK.value)
-        self._rpcs = metrics.rpcs
+        self._calls = metrics.rpcs.of(name, [_OK])
         self._items = metrics.items
         self.traced = tracing is not None
 
@@ -71,23 +70,17 @@ class _Method:
         return self._tracing.rpc(self._name, metadata) if self._tracing else None
 
     def ended(self, seconds: float | None, trace: Trace | None, about: str = "", *, cancelled: bool = False) -> None:
-        if cancelled:
-            self._rpcs.labels(self._name, CANCELLED).inc()
-        else:
-            self._ok.inc()
-            if seconds is not None:
-                self._seconds.observe(seconds)
+        code = CANCELLED if cancelled else _OK
+        self._calls.add(code, seconds)
         if self._tracing and trace is not None:
-            self._tracing.rpc_ended(trace, CANCELLED if cancelled else Status.OK.value, about)
+            self._tracing.rpc_ended(trace, code, about)
         if self._log_good:
             log.debug("rpc_ended", method=self._name, cancelled=cancelled, **_more(seconds, trace, ()))
 
     def failed(
         self, seconds: float | None, error: GatewayError, about: str, metadata: Metadata, trace: Trace | None, who: str
     ) -> None:
-        self._rpcs.labels(self._name, error.status.value).inc()
-        if seconds is not None:
-            self._seconds.observe(seconds)
+        self._calls.add(error.status.value, seconds)
         if self._tracing and trace is not None:
             self._tracing.rpc_ended(trace, error.status.value, about, error.reason)
         more = _more(seconds, trace, metadata)
@@ -99,7 +92,7 @@ class _Method:
         status = Status.OK if error is None else error.status
         self._items.labels(self._name, status.value).inc()
         if seconds is not None:
-            self._seconds.observe(seconds)
+            self._calls.time(seconds)
         if error is not None:
             self._log("item_failed", error, "" if about is None else str(about), _more(seconds, None, ()))
 

@@ -1,6 +1,6 @@
 """What can be counted, for Prometheus: one registry for each gateway, a small and fixed set of names and labels.
 
-The children of what a call touches are looked up once: a call costs two of them, about a microsecond.
+What each call touches is a :class:`~gateway.telemetry.tally.Tally`; the rest are what the client library has.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from gateway.checkpoints.work import Event
-from gateway.dis.attempts import Operation
 from gateway.model import CheckpointKey, PartitionState
 from gateway.telemetry.partitions import Labels, PartitionGauge
+from gateway.telemetry.tally import Tallies
 
 LAG_KEPT_SECONDS = 3600.0
 """A lag that was not listed again for so long is shown no more."""
@@ -50,7 +50,6 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._wall = wall
         self._gauges: dict[str, Gauge] = {}
-        reads = self._counter("disgw_cache_reads", "Reads by what the cache had: hit, miss, or stale", "result")
         regressions = self._counter(
             "disgw_commits_below",
             "Commits below the number that stands: refused, allowed by the policy, or rewound on purpose",
@@ -61,32 +60,34 @@ class Metrics:
             Event.FOLDED: self._counter("disgw_commits_folded", "Commits that a higher one of their key stood for"),
             Event.DOUBTED: self._counter("disgw_writes_unknown", "Writes whose outcome is not known"),
             Event.OVERLOADED: self._counter("disgw_writes_overloaded", "Writes refused because too many wait"),
-            **{event: reads.labels(label) for event, label in _READS.items()},
             **{event: regressions.labels(label) for event, label in _REGRESSIONS.items()},
         }
-        self.rpcs = self._counter("disgw_rpcs", "Calls that have ended, streams included", "method", "code")
-        self.items = self._counter(
-            "disgw_items", "Elements of batches and streams that were answered", "method", "code"
-        )
-        self.rpc_seconds = self._histogram(
-            "disgw_rpc_seconds",
-            "Time from a call, or a commit of a stream, until its answer",
+        self.rpcs = Tallies(
+            ("disgw_rpcs", "Calls that have ended, streams included"),
+            "code",
+            ("disgw_rpc_seconds", "Time from a call, or a commit of a stream, until its answer"),
             _RPC_SECONDS,
             "method",
         )
-        self.attempts = self._counter(
-            "disgw_upstream_attempts",
-            "Requests to DIS by how they ended: an HTTP status, not_sent, or lost",
-            "operation",
+        self.items = self._counter(
+            "disgw_items", "Elements of batches and streams that were answered", "method", "code"
+        )
+        self.attempts = Tallies(
+            ("disgw_upstream_attempts", "Requests to DIS by how they ended: an HTTP status, not_sent, or lost"),
             "result",
+            ("disgw_upstream_seconds", "Time from a request to DIS until its answer"),
+            _UPSTREAM_SECONDS,
+            "operation",
         )
-        seconds = self._histogram(
-            "disgw_upstream_seconds", "Time from a request to DIS until its answer", _UPSTREAM_SECONDS, "operation"
+        reads = Tallies(
+            ("disgw_cache_reads", "Reads by what the cache had: hit, miss, or stale"),
+            "result",
+            ("disgw_cache_age_seconds", "Age of what was served from the cache"),
+            _AGE_SECONDS,
         )
-        self.upstream_seconds = {operation: seconds.labels(operation.value) for operation in Operation}
-        self._ages = self._histogram("disgw_cache_age_seconds", "Age of what was served from the cache", _AGE_SECONDS)
-        self.served: Callable[[float], None] = self._ages.observe
-        """Something was served from the cache that DIS said so many seconds ago."""
+        for tallies in (self.rpcs, self.attempts, reads):
+            self.registry.register(tallies)
+        self._reads = reads.of(kinds=list(_READS.values()))
         self._lag = PartitionGauge(
             "disgw_lag_records",
             "Records that an app has not finished, as of the last ListCheckpoints",
@@ -102,9 +103,13 @@ class Metrics:
         info = Gauge("disgw_build_info", "What runs here", ["version", "python"], registry=self.registry)
         info.labels(version, platform.python_version()).set(1)
 
-    def count(self, event: Event, count: int) -> None:
-        """Something has happened ``count`` times."""
-        self._counters[event].inc(count)
+    def count(self, event: Event, count: int, age: float | None = None) -> None:
+        """Something has happened ``count`` times; ``age`` is that of what was served from the cache."""
+        read = _READS.get(event)
+        if read is None:
+            self._counters[event].inc(count)
+        else:
+            self._reads.add(read, age, count)
 
     def watch(self, name: str, words: str, value: Callable[[], float], **labels: str) -> None:
         """A gauge that is asked when somebody looks; of one name there may be several with other labels."""
@@ -162,9 +167,6 @@ class Metrics:
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(name, words, labels, registry=self.registry)
-
-    def _histogram(self, name: str, words: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(name, words, labels, buckets=buckets, registry=self.registry)
 
 
 class _IfKnown(Collector):

@@ -335,7 +335,7 @@ def test_the_status_page_shows_how_things_stand_and_loads_nothing(emulator: Emul
 
 def test_what_callers_name_cannot_become_part_of_the_page() -> None:
     metrics = Metrics("1")
-    metrics.rpcs.labels("<script>", "OK").inc()
+    metrics.rpcs.of("<script>").add("OK")
     metrics.listed([PartitionState(CheckpointKey("s", "a", "0"), SequenceNumber(1), 0, 10, "ACTIVE")])
     text = status_page(Readiness(lambda: "<b>"), metrics, {"<i>": "<u>"}, ["/metrics"], 0.0)
     assert not Page(text).tags & {"script", "b", "i", "u"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gateway.checkpoints.work import Event
 from gateway.dis.attempts import Operation
 from gateway.dis.http import AnswerLost, AnswerTooLarge, HttpAnswer, HttpRequest, NotSent, TransportError
 from gateway.errors import GatewayError
@@ -14,6 +16,7 @@ from gateway.telemetry import partitions
 from gateway.telemetry.attempts import Attempts
 from gateway.telemetry.calls import Calls
 from gateway.telemetry.metrics import LAG_KEPT_SECONDS, Metrics
+from gateway.telemetry.tally import Tally
 from gateway.trace import untraced
 
 
@@ -48,6 +51,43 @@ def test_what_many_threads_count_adds_up_exactly() -> None:
     assert value(metrics, "disgw_rpc_seconds_sum", method="GetCheckpoint") == 12_000
     assert value(metrics, "disgw_rpc_seconds_bucket", method="GetCheckpoint", le="0.5") == 0
     assert value(metrics, "disgw_rpc_seconds_bucket", method="GetCheckpoint", le="1.0") == 16_000
+
+
+def test_a_counter_and_its_times_are_seen_together() -> None:
+    tally = Tally((1.0, 2.0), ["OK"])
+    over = threading.Event()
+
+    def count() -> None:
+        while not over.is_set():
+            tally.add("OK", 1.5)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    try:
+        for _ in range(2000):
+            kinds, within, seconds = tally.seen()
+            assert within == [0, kinds["OK"], 0]
+            assert seconds == 1.5 * kinds["OK"]
+    finally:
+        over.set()
+        counting.join()
+
+
+def test_series_of_what_has_not_happened_yet_are_there() -> None:
+    metrics = Metrics("1")
+    Calls(metrics)("GetCheckpoint")
+    assert value(metrics, "disgw_rpcs_total", method="GetCheckpoint", code="OK") == 0
+    assert value(metrics, "disgw_cache_reads_total", result="stale") == 0
+
+
+def test_a_value_at_a_bound_lies_below_it() -> None:
+    metrics = Metrics("1")
+    for age in (1.0, 1.1):
+        metrics.count(Event.CACHE_HIT, 1, age)
+    metrics.count(Event.CACHE_MISS, 1)
+    assert value(metrics, "disgw_cache_age_seconds_bucket", le="1.0") == 1
+    assert value(metrics, "disgw_cache_age_seconds_bucket", le="+Inf") == 2
+    assert value(metrics, "disgw_cache_age_seconds_count") == 2
 
 
 def test_partitions_are_bounded_and_the_one_committed_longest_ago_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ class Rig:
             self.store, CoreSettings(**settings), max_entries, self.clock, count=self.count, concurrency=8
         )
 
-    def count(self, event: Event, count: int) -> None:
+    def count(self, event: Event, count: int, age: float | None) -> None:
         self.counted[event] += count
 
     def read(self, key: CheckpointKey = KEY, **wish: Any) -> ReadResult:
