@@ -6,8 +6,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -24,7 +25,9 @@ from gateway.config import (
     LogLevel,
     TelemetryConfig,
     UpstreamConfig,
+    keys,
     require_serving,
+    tables,
 )
 from gateway.dis.breaker import Breaker, State
 from gateway.dis.client import DisClient
@@ -39,6 +42,7 @@ from gateway.telemetry.admin import AdminServer
 from gateway.telemetry.attempts import Attempts
 from gateway.telemetry.calls import Calls
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.pages import Sources
 from gateway.telemetry.readiness import Readiness, Stage
 from gateway.wiring import DISTRIBUTION
 
@@ -69,7 +73,8 @@ def _not_now(seconds: float) -> bool:
 class Gateway:
     """A whole gateway in this process: ``start``, then ``stop``. Use it as a context manager in tests."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, origins: Mapping[str, str] | None = None) -> None:
+        """``origins`` tell where each value of the configuration came from, for those who look at it."""
         self._transports = [RequestsTransport(wiring.transport_settings(config.upstream))]
         self._resilience = wiring.resilience(config)
         self._config = config
@@ -127,7 +132,18 @@ class Gateway:
             calls_of=calls,
         )
         self.metrics.watch("disgw_streams_open", "Open streams", self._server.open_streams)
-        self._admin = _admin(config, self.readiness, self.metrics)
+        known_origins = origins or {key.dotted: "program" for key in keys()}
+        self._began = time.monotonic()
+        sources = Sources(
+            self.readiness,
+            self.metrics,
+            self._facts,
+            lambda: tables(LoadedConfig(config, known_origins)),
+            self.service.cached_keys,
+            self.service.lanes,
+        )
+        listen = config.server.admin_listen
+        self._admin = AdminServer(listen, sources) if listen else None
 
     @property
     def bound(self) -> tuple[Bound, ...]:
@@ -183,6 +199,18 @@ class Gateway:
             time.sleep(_LOOK_SECONDS)
         return why
 
+    def _facts(self) -> dict[str, str]:
+        upstream = self._config.upstream
+        return {
+            "version": version(DISTRIBUTION),
+            "up for": str(timedelta(seconds=int(time.monotonic() - self._began))),
+            "listens on": ", ".join(bound.address for bound in self.bound),
+            "connections": str(self.connections),
+            "DIS": upstream.endpoint,
+            "project": upstream.project_id,
+            "region": upstream.region or "none",
+        }
+
     def _watch_resilience(self) -> None:
         resilience = self._resilience
         for circuit in resilience.breaker.states():
@@ -227,7 +255,7 @@ def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
         try:
             config = stack.enter_context(_emulated(loaded.config)) if dev else loaded.config
             require_serving(config)
-            gateway = Gateway(config)
+            gateway = Gateway(config, _origins(loaded, dev=dev))
             gateway.start(stopping.wait)
         except ListenError as error:
             log.error("start_failed", problem=str(error))
@@ -250,6 +278,15 @@ def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
         stopping.wait()
         _end(gateway, config)
     return 0
+
+
+def _origins(loaded: LoadedConfig, *, dev: bool) -> dict[str, str]:
+    """Where each value came from; with ``--dev`` those of the emulator, whatever else was set."""
+    brought = ("upstream.", "credentials.") if dev else ()
+    return {
+        dotted: "flag --dev" if brought and dotted.startswith(brought) else origin
+        for dotted, origin in loaded.origins.items()
+    }
 
 
 def _end(gateway: Gateway, config: Config) -> None:
@@ -333,11 +370,6 @@ def _otlp(config: TelemetryConfig, metrics: Metrics) -> Otlp | None:
         metrics=config.otlp_metrics,
         ratio=config.sample_ratio,
     )
-
-
-def _admin(config: Config, readiness: Readiness, metrics: Metrics) -> AdminServer | None:
-    listen = config.server.admin_listen
-    return AdminServer(listen, readiness, metrics.text) if listen else None
 
 
 def _is_open(breaker: Breaker, circuit: str) -> float:

@@ -21,7 +21,14 @@ from gateway.config import (
     is_loopback,
 )
 from gateway.dis.breaker import Breaker, BreakerSettings
-from gateway.dis.credentials import AuthToken, CredentialsProvider, KeyPair, StaticCredentials, WatchedCredentials
+from gateway.dis.credentials import (
+    AuthToken,
+    CredentialsProvider,
+    KeyPair,
+    StaticCredentials,
+    WatchedCredentials,
+    read_credentials,
+)
 from gateway.dis.pace import Pace
 from gateway.dis.renewal import RenewedCredentials
 from gateway.dis.resilience import Resilience, RetrySettings
@@ -55,7 +62,7 @@ def credentials_provider(
 ) -> CredentialsProvider:
     """Where credentials come from. What it opens for that it adds to ``opened``."""
     if path := credentials.directory or credentials.file:
-        return WatchedCredentials(Path(path), time.monotonic)
+        return WatchedCredentials(Path(path), time.monotonic, directory=bool(credentials.directory))
     if credentials.metadata:
         opened.append(RequestsTransport(TransportSettings(connect_timeout=2.0, read_timeout=5.0, pool_size=1)))
         return RenewedCredentials(MetadataSource(opened[-1], credentials.metadata_endpoint), utc)
@@ -158,7 +165,10 @@ def open_to_anybody(config: Config) -> list[str]:
 
 
 def check_files(config: Config) -> None:
-    """Read the files of certificates and callers as the server would. Raises ``ConfigurationError``."""
+    """Read the files of credentials, certificates and callers as serving would. Raises ``ConfigurationError``."""
+    credentials = config.credentials
+    if path := credentials.directory or credentials.file:
+        read_credentials(Path(path), directory=bool(credentials.directory))
     if settings := _tls(config.server):
         tls.check(settings)
     if callers := _callers(config.callers):

@@ -44,8 +44,8 @@ _LESSONS = """
   deadline is told so at once (`UPSTREAM_THROTTLED`).
 - **The price is some seconds at the end**: an open breaker asks again after `breaker.open_seconds` (5), and a rate that
   was cut grows step by step. A client that never stops asking notices sooner.
-- **Replaced credentials are tried at once**, or 20 seconds after the last rejection where that is later. Where the same
-  ones become valid again (a permission was given back) it takes up to `breaker.rejected_seconds` (60).
+- **Replaced credentials are tried at once.** Where the same ones become valid again (a permission was given back) it
+  takes up to `breaker.rejected_seconds` (60).
 
 [configuration.md](configuration.md) has the keys that change it: `[breaker]`, `[retry]` and
 `upstream.max_calls_per_second`; [errors.md](errors.md) the errors that callers get. What to watch:

@@ -18,8 +18,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from heapq import nlargest
+from itertools import islice
 
 from gateway.checkpoints.cache import CheckpointCache, Known
+from gateway.checkpoints.snapshots import Lane
 from gateway.checkpoints.work import (
     Answer,
     Call,
@@ -61,6 +64,8 @@ _OTHERS_WRITE = frozenset({"CONSUMER_FENCED", "CONSUMER_GROUP_REBALANCING"})
 """Reasons that say that another consumer has, or soon will have, taken over: what is known is no longer the newest."""
 _VALUE_REFUSED = frozenset({"SEQUENCE_NUMBER_OUT_OF_RANGE", "SEQUENCE_NUMBER_INVALID"})
 """Reasons that are about one number, and say nothing about the lower ones that were folded into it."""
+_LOOKED_AT = 2000
+"""Keys that a look at the lanes goes through: the lock is held for it."""
 
 
 class RegressPolicy(StrEnum):
@@ -532,6 +537,12 @@ class Core:
         effects, self._effects = self._effects, []
         return effects
 
+    def lanes(self, limit: int) -> list[Lane]:
+        """Keys with something under way, the most waited for first; of :data:`_LOOKED_AT` that are so the longest."""
+        looked_at = islice(self._states.items(), _LOOKED_AT)
+        now = self._clock()
+        return [_lane(key, state, now) for key, state in nlargest(limit, looked_at, key=lambda one: len(one[1].queue))]
+
     @property
     def active(self) -> int:
         """How many keys have something under way."""
@@ -541,6 +552,25 @@ class Core:
     def waiting(self) -> int:
         """How many writes wait in lanes."""
         return self._waiting
+
+
+def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
+    job = state.writing
+    if isinstance(job, ReadJob):
+        doing, carried = "compare", len(job.deciding)
+    elif job is not None:
+        doing, carried = "write" if job.commit else "delete", len(job.calls)
+    else:
+        doing, carried = "", 0
+    return Lane(
+        key,
+        doing,
+        now - job.at if job else 0.0,
+        carried,
+        len(state.queue),
+        len(state.flights),
+        sum(len(flight.calls) for flight in state.flights) + len(state.overtaken),
+    )
 
 
 def _folds(head: WriteCall, other: WriteCall) -> bool:

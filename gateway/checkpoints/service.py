@@ -14,6 +14,7 @@ import structlog
 
 from gateway.checkpoints.cache import CheckpointCache
 from gateway.checkpoints.core import Core, CoreSettings
+from gateway.checkpoints.snapshots import CachedKey, Lane
 from gateway.checkpoints.store import CheckpointStore
 from gateway.checkpoints.watch import Watch, Watches
 from gateway.checkpoints.work import (
@@ -358,6 +359,17 @@ class CheckpointService:
         """How many keys something is known of."""
         with self._lock:
             return len(self.cache)
+
+    def cached_keys(self, limit: int) -> list[CachedKey]:
+        """At most ``limit`` keys that something is known of, the last used first."""
+        with self._lock:
+            latest, now = self.cache.latest(limit), self.clock()
+        return [CachedKey(key, known.number, now - known.at, known.complete) for key, known in latest]
+
+    def lanes(self, limit: int) -> list[Lane]:
+        """At most ``limit`` keys with something under way, the most waited for first."""
+        with self._lock:
+            return self._core.lanes(limit)
 
     def _begin(self, calls: Sequence[CallT], event: Callable[[CallT], list[Effect]]) -> None:
         """Some at a time, so that DIS is asked for the first ones while the others are still being looked at."""

@@ -21,7 +21,7 @@ _SOURCES: dict[int, str] = {
 @click.command
 @options.checkpoint_key
 @click.option("--fresh", is_flag=True, help="ask DIS, whatever the cache has")
-@click.option("--max-age", type=click.FloatRange(0, 1e9), metavar="SECONDS", help="ask DIS if the cache's is older")
+@click.option("--max-age", type=options.Seconds(0, 1e9), metavar="SECONDS", help="ask DIS if the cache's is older")
 @options.target
 @options.output
 @click.pass_context

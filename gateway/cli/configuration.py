@@ -10,7 +10,7 @@ import msgspec
 from gateway.cli import options
 from gateway.cli.exits import Exit
 from gateway.cli.root import PROGRAM
-from gateway.config import describe, require_serving
+from gateway.config import describe, require_serving, tables
 from gateway.errors import ConfigurationError
 
 
@@ -22,14 +22,10 @@ from gateway.errors import ConfigurationError
 def config(ctx: click.Context, /, check: bool, output: str, **given: Any) -> None:
     """Print the configuration that `serve` would have, and where each value came from. Secrets stay hidden."""
     loaded = options.loaded(**given)
-    described = describe(loaded)
     if output == "json":
-        tables: dict[str, dict[str, Any]] = {}
-        for one in described:
-            tables.setdefault(one.key.section, {})[one.key.name] = {"value": one.value, "origin": one.origin}
-        click.echo(msgspec.json.format(msgspec.json.encode(tables)).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(tables(loaded))).decode())
     else:
-        rows = [(one.key.dotted, msgspec.json.encode(one.value).decode(), one.origin) for one in described]
+        rows = [(one.key.dotted, msgspec.json.encode(one.value).decode(), one.origin) for one in describe(loaded)]
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         for row in rows:
             click.echo(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}")

@@ -13,7 +13,8 @@ from gateway.cli.exits import Exit
 from gateway.config import CredentialsConfig, load
 from gateway.signals import stop_signal
 
-_VARIABLES = tuple(f"DISGW_CREDENTIALS__{name}" for name in ("ACCESS_KEY", "SECRET_KEY", "SECURITY_TOKEN", "TOKEN"))
+_VARIABLES = tuple(f"DISGW_CREDENTIALS__{name}" for name in ("ACCESS_KEY", "SECRET_KEY", "SECURITY_TOKEN"))
+_TOKEN = "DISGW_CREDENTIALS__TOKEN"
 
 
 @click.command
@@ -35,6 +36,8 @@ def emulator(
     from gateway.emulator import Emulator  # costly to import, and --help shall not pay for it
 
     given = load(environ={name: os.environ[name] for name in _VARIABLES if name in os.environ}).config.credentials
+    # a gateway has keys or a token; the emulator lets in both
+    token = load(environ={_TOKEN: os.environ[_TOKEN]} if _TOKEN in os.environ else {}).config.credentials.token
     keys = given if given.access_key else _new_keys()
     with stop_signal() as stopping:
         try:
@@ -42,7 +45,7 @@ def emulator(
                 access_key=keys.access_key,
                 secret_key=keys.secret_key,
                 security_token=given.security_token,
-                token=given.token,
+                token=token,
                 host=host,
                 port=port,
                 db=db,
@@ -64,6 +67,8 @@ def emulator(
         if not given.access_key:
             click.echo(f"export DISGW_CREDENTIALS__ACCESS_KEY={keys.access_key}")
             click.echo(f"export DISGW_CREDENTIALS__SECRET_KEY={keys.secret_key}")
+        click.echo(f"export DISGW_UPSTREAM__PROJECT_ID={project or '0' * 32}")
+        click.echo(f"export DISGW_UPSTREAM__REGION={region or 'dev'}")
         stopping.wait()
         running.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,17 @@ _CONNECTION = {
 }
 
 DEFAULT_TARGET = "127.0.0.1:50551"
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds; what is no number is refused, though Python calls it one (nan)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See :class:`click.ParamType`."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
 
 
 def configuration(command: CommandT) -> CommandT:
@@ -93,7 +105,7 @@ def target(command: CommandT) -> CommandT:
     )(command)
     command = click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(min=0, max=1e9, min_open=True),
         default=10.0,
         show_default=True,
         metavar="SECONDS",

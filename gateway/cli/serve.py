@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -25,6 +26,7 @@ def serve(ctx: click.Context, /, dev: bool, **given: Any) -> None:
     `dis-gateway config` shows what came of it. Secrets have no flag: every process could read them.
     """
     signals.hold()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # every line of the log is the gateway's own
     from gateway import app  # most of the time that a start takes
 
     ctx.exit(app.serve(options.loaded(**given), dev=dev))

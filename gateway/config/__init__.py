@@ -13,6 +13,7 @@ from gateway.config.load import (
     expected,
     flag_of,
     load,
+    tables,
 )
 from gateway.config.model import (
     BreakerConfig,
@@ -65,4 +66,5 @@ __all__ = [
     "keys",
     "load",
     "require_serving",
+    "tables",
 ]

@@ -97,6 +97,14 @@ def describe(loaded: LoadedConfig) -> list[Described]:
     ]
 
 
+def tables(loaded: LoadedConfig) -> dict[str, dict[str, Any]]:
+    """The same as :func:`describe`, by section and name, for JSON."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in describe(loaded):
+        found.setdefault(one.key.section, {})[one.key.name] = {"value": one.value, "origin": one.origin}
+    return found
+
+
 FLAGS: Mapping[str, str] = {
     "upstream.endpoint": "--endpoint",
     "upstream.project_id": "--project-id",

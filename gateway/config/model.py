@@ -222,7 +222,7 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         bool, Meta(description="serve `CheckpointAdminService`, which deletes all checkpoints of an app")
     ] = False
     max_message_bytes: Annotated[int, Meta(ge=1024, le=1 << 29, description="a request that is larger is refused")] = (
-        1 << 20
+        8 << 20  # a batch of 1,000 commits, each with all the metadata that it may have, is half of it
     )
     max_connection_age_seconds: Annotated[
         float,

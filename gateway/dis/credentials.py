@@ -104,13 +104,14 @@ class WatchedCredentials:
 
     expires = None
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float], *, directory: bool = True) -> None:
         self._path = path
+        self._directory = directory
         self._clock = clock
         self._lock = threading.Lock()
         self._seen = _fingerprint(path)
         self._checked = clock()
-        self._credentials = read_credentials(path)
+        self._credentials = read_credentials(path, directory=directory)
 
     def snapshot(self) -> Credentials:
         """What the files have, as of a moment ago."""
@@ -133,7 +134,7 @@ class WatchedCredentials:
         if seen == self._seen:
             return
         try:
-            self._credentials = read_credentials(self._path)
+            self._credentials = read_credentials(self._path, directory=self._directory)
         except ConfigurationError as error:
             log.warning("credentials_not_reloaded", problem=error.problem)
             return
@@ -164,8 +165,8 @@ def _fingerprint(path: Path) -> tuple[object, ...]:
     return tuple(marks)
 
 
-def read_credentials(path: Path) -> Credentials:
-    """Credentials from a mounted secret, or from a JSON file.
+def read_credentials(path: Path, *, directory: bool = True) -> Credentials:
+    """Credentials from a mounted secret, or from a JSON file; ``directory`` says which one was meant.
 
     A secret is a directory with files ``access_key``, ``secret_key``, ``security_token``, or ``token``. A JSON file has
     members of these names; the document of the metadata service (``{"credential": {"access": ...}}``) is read as well.
@@ -173,6 +174,8 @@ def read_credentials(path: Path) -> Credentials:
 
     Kubernetes replaces all files of a secret at once, by a link: files of two versions are never put together.
     """
+    if not path.exists():
+        raise ConfigurationError(f"credentials.{'directory' if directory else 'file'}", f"there is no {path}")
     for _ in range(_TRIES):
         before = _fingerprint(path)
         credentials = _read_directory(path) if path.is_dir() else _read_file(path)

@@ -93,7 +93,7 @@ class RenewedCredentials:
         """Ask the source, unless it has just failed. The caller holds ``_fetching``."""
         now = self._now()
         if self._failure is not None and now < self._not_before:
-            raise self._failure
+            raise CredentialsUnavailable(self._failure.message, retry_after=self._failure.retry_after)
         try:
             credentials, expires = self._source.fetch()
         except CredentialsUnavailable as error:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gateway.dis.error_table import ERRORS_BY_CODE
 from gateway.emulator.answers import Shape
 
 
@@ -47,7 +48,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     method: str = ""
     path_contains: str = ""
     seconds: float = 0.0
-    code: str = "DIS.5000"
+    code: str = ""
     message: str | None = None
     shape: Shape | None = None
     status: int | None = None
@@ -60,6 +61,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("times must be at least 0")
         if self.seconds < 0:
             raise ValueError("seconds must be at least 0")
+        if self.kind is Kind.LATENCY and not self.seconds:
+            raise ValueError("latency needs seconds")
+        if self.kind is Kind.ERROR and self.code not in ERRORS_BY_CODE and self.status is None:
+            raise ValueError(f"code {self.code!r} is none of DIS: name another, or the status to answer it with")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError("status must be an HTTP status from 200 to 599")
 

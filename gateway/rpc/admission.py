@@ -43,6 +43,11 @@ def anybody(context: grpc.ServicerContext) -> Permit:
     return anything
 
 
+def name_of(permit: Permit | None) -> str:
+    """Who calls, for the log; empty where callers are not told apart."""
+    return permit.name if isinstance(permit, _Permit) else ""
+
+
 class Admission:
     """Makes the :data:`Admit` of each method. Without settings everybody may do everything.
 
@@ -89,6 +94,11 @@ class _Permit:
             self._rights = self._look(policy)
             self._policy = policy
         self._rights.require(stream, app)
+
+    @property
+    def name(self) -> str:
+        """Who calls."""
+        return self._rights.name
 
     def _look(self, policy: Policy) -> Rights:
         rights = policy.rights(self._shown)

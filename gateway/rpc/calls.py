@@ -17,7 +17,7 @@ class MethodCalls(Protocol):
     """Hears of every call of one method. Thread-safe; must not raise.
 
     ``seconds`` are until the answer; None where there is no one answer, as in a stream. ``about`` names what it was
-    about, such as a key. ``trace`` is what :meth:`began` gave.
+    about, such as a key, ``who`` the caller where callers have names. ``trace`` is what :meth:`began` gave.
     """
 
     traced: bool
@@ -32,7 +32,7 @@ class MethodCalls(Protocol):
         ...
 
     def failed(
-        self, seconds: float | None, error: GatewayError, about: str, metadata: Metadata, trace: Trace | None
+        self, seconds: float | None, error: GatewayError, about: str, metadata: Metadata, trace: Trace | None, who: str
     ) -> None:
         """It was answered with an error."""
         ...
@@ -52,7 +52,7 @@ class _Unseen:
         """Nobody wants to know."""
 
     def failed(
-        self, seconds: float | None, error: GatewayError, about: str, metadata: Metadata, trace: Trace | None
+        self, seconds: float | None, error: GatewayError, about: str, metadata: Metadata, trace: Trace | None, who: str
     ) -> None:
         """Nobody wants to know."""
 

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.service import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
-from gateway.rpc.admission import Admit, Permit, anybody
+from gateway.rpc.admission import Admit, Permit, anybody, name_of
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.status import rpc_status
 
@@ -24,6 +24,8 @@ DEFAULT_TIMEOUT = 30.0
 """Seconds that a call may take where the caller set no deadline."""
 _NEVER = 10 * 365 * 86_400.0
 """What gRPC gives as the time left where there is no deadline is beyond this."""
+_ON_ITS_WAY = 0.02
+"""Seconds before the caller's deadline by which its answer leaves, so that it hears more than that time is over."""
 _ABOUT_MAX = 300
 """Characters of what a call was about that get into the log."""
 
@@ -53,6 +55,7 @@ def unary(
             room,
         )
         request: Message | None = None
+        permit: Permit | None = None
         try:
             permit = admit(context)
             request = parsed(data, kind, max_message)
@@ -64,7 +67,9 @@ def unary(
         else:
             calls.ended(clock() - began, caller.trace, about(request) if calls.traced else "")
             return response
-        calls.failed(clock() - began, error, about(request), context.invocation_metadata(), caller.trace)
+        calls.failed(
+            clock() - began, error, about(request), context.invocation_metadata(), caller.trace, name_of(permit)
+        )
         abort(context, error)
 
     return grpc.unary_unary_rpc_method_handler(
@@ -95,7 +100,9 @@ def about(request: Message | None) -> str:
 
 def _time_left(context: grpc.ServicerContext) -> float:
     left = context.time_remaining()
-    return DEFAULT_TIMEOUT if left is None or left > _NEVER else left
+    if left is None or left > _NEVER:
+        return DEFAULT_TIMEOUT
+    return left - min(_ON_ITS_WAY, left / 10)
 
 
 def parsed(data: bytes, kind: type[Request], max_message: int) -> Request:

@@ -33,12 +33,13 @@ def transport_options(limits: ConnectionLimits, max_message: int, max_calls: int
         # two gateways on one port would each get a part of the calls: an address in use must be an error
         ("grpc.so_reuseport", 0),
         # somewhat more than is taken, so that a message which is too large gets an answer with details
-        ("grpc.max_receive_message_length", 4 * max_message),
+        ("grpc.max_receive_message_length", 2 * max_message),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", 2 * METADATA_BYTES),
         ("grpc.max_concurrent_streams", max_calls),
         ("grpc.keepalive_time_ms", _ms(KEEPALIVE_SECONDS)),
         ("grpc.keepalive_timeout_ms", _ms(KEEPALIVE_TIMEOUT_SECONDS)),
+        ("grpc.http2.ping_timeout_ms", _ms(KEEPALIVE_TIMEOUT_SECONDS)),  # this one closes a connection
         # clients of a sidecar rest for long, and may find out meanwhile whether it is there
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _ms(limits.min_ping)),

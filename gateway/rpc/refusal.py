@@ -8,6 +8,7 @@ import grpc
 from google.protobuf.message import Message
 
 from gateway.errors import Overloaded
+from gateway.rpc.calls import CallsOf, MethodCalls, unseen
 from gateway.rpc.handlers import THREADS, MethodTable, abort
 from gateway.rpc.limits import CountingPool
 
@@ -18,43 +19,46 @@ _RETRY_SECONDS = 1.0
 class Refusal:
     """Looks at each call before it gets a thread: where ``pool`` is full, the call is ``GATEWAY_OVERLOADED``."""
 
-    def __init__(self, pool: CountingPool, most: int) -> None:
+    def __init__(self, pool: CountingPool, most: int, calls_of: CallsOf = unseen) -> None:
         self._pool = pool
+        self._calls_of = calls_of
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="refusal")
-        error = Overloaded(f"{most} calls are under way, and no more are taken", retry_after=_RETRY_SECONDS)
-
-        def refuse(data: bytes, context: grpc.ServicerContext) -> Message:
-            abort(context, error)
-
-        setattr(refuse, THREADS, self._threads)
-        self._refusing: grpc.RpcMethodHandler[bytes, Message] = grpc.unary_unary_rpc_method_handler(refuse)
+        self._error = Overloaded(f"{most} calls are under way, and no more are taken", retry_after=_RETRY_SECONDS)
 
     def guarded(self, service: str, methods: MethodTable, streams: MethodTable | None = None) -> grpc.GenericRpcHandler:
         """What ``grpc.Server`` takes. ``streams`` have limits and threads of their own, and are let through."""
-        return _Guarded(self._pool, self._refusing, service, methods, streams or {})
+        refusing = {name: self._refusing(self._calls_of(name)) for name in methods}
+        return _Guarded(self._pool, *(_by_path(service, table) for table in (methods, refusing, streams or {})))
 
     def close(self) -> None:
         """Let the threads go."""
         self._threads.shutdown(wait=True)
 
+    def _refusing(self, calls: MethodCalls) -> grpc.RpcMethodHandler[bytes, Message]:
+        def refuse(data: bytes, context: grpc.ServicerContext) -> Message:
+            metadata = context.invocation_metadata()
+            calls.failed(0.0, self._error, "", metadata, calls.began(metadata) if calls.traced else None, "")
+            abort(context, self._error)
+
+        setattr(refuse, THREADS, self._threads)
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
 
 class _Guarded(grpc.GenericRpcHandler):
-    def __init__(
-        self,
-        pool: CountingPool,
-        refusing: grpc.RpcMethodHandler[bytes, Message],
-        service: str,
-        methods: MethodTable,
-        streams: MethodTable,
-    ) -> None:
+    def __init__(self, pool: CountingPool, methods: MethodTable, refusing: MethodTable, streams: MethodTable) -> None:
         self._pool = pool
+        self._methods = methods
         self._refusing = refusing
-        self._methods = {f"/{service}/{name}": handler for name, handler in methods.items()}
-        self._streams = {f"/{service}/{name}": handler for name, handler in streams.items()}
+        self._streams = streams
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, Message] | None:
         """The handler of a call; None where there is no such method here."""
-        handler = self._methods.get(handler_call_details.method)
+        path = handler_call_details.method
+        handler = self._methods.get(path)
         if handler is None:
-            return self._streams.get(handler_call_details.method)
-        return self._refusing if self._pool.full else handler
+            return self._streams.get(path)
+        return self._refusing[path] if self._pool.full else handler
+
+
+def _by_path(service: str, table: MethodTable) -> MethodTable:
+    return {f"/{service}/{name}": handler for name, handler in table.items()}

@@ -10,7 +10,6 @@ from threading import Semaphore
 import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health
-from grpc_reflection.v1alpha import reflection
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
@@ -23,6 +22,7 @@ from gateway.rpc.limits import REFUSALS, ConnectionLimits, CountingPool, transpo
 from gateway.rpc.listeners import Bound, Listeners
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.probes import Probes
+from gateway.rpc.reflection import Reflection
 from gateway.rpc.refusal import Refusal
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
 from gateway.rpc.sockets import SocketAccess
@@ -71,7 +71,7 @@ class GatewayServer:
         self._pool = CountingPool(settings.workers, settings.max_concurrent_calls, "rpc")
         # who waits for DIS leaves threads to those that what is cached is enough for
         self._room = Semaphore(max(1, settings.workers - max(1, settings.workers // _SPARE_PART)))
-        self._refusal = Refusal(self._pool, settings.max_concurrent_calls)
+        self._refusal = Refusal(self._pool, settings.max_concurrent_calls, calls_of)
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
             self._pool,
@@ -98,8 +98,9 @@ class GatewayServer:
             self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
         self._probes = Probes(self._services, ready)
         self._server.add_generic_rpc_handlers((self._probes.handlers(),))
+        self._reflection = Reflection(self._services)
         if settings.reflection:
-            reflection.enable_server_reflection((*self._services, reflection.SERVICE_NAME), self._server)
+            self._server.add_generic_rpc_handlers((self._reflection.handlers(),))
         self.bound: tuple[Bound, ...] = ()
 
     def start(self) -> None:
@@ -145,6 +146,7 @@ class GatewayServer:
         self._service.drain()  # whoever still waits holds a thread
         self._pool.shutdown(wait=True)
         self._probes.close()
+        self._reflection.close()
         self._refusal.close()
         self._streams.close()
 

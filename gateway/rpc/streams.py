@@ -16,7 +16,7 @@ from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField, Overloaded
 from gateway.rpc import messages
-from gateway.rpc.admission import Admission, Admit, Permit
+from gateway.rpc.admission import Admission, Admit, Permit, name_of
 from gateway.rpc.calls import CallsOf, MethodCalls, unseen
 from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed, unexpected
 from gateway.rpc.messages import MessageReader
@@ -146,6 +146,7 @@ class StreamServicer:
         work: Callable[[Stream, Permit, Trace | None], Iterator[bytes]],
     ) -> Iterator[bytes]:
         trace = calls.began(context.invocation_metadata()) if calls.traced else None
+        permit: Permit | None = None
         try:
             permit = admit(context)
             with self._opened() as stream, self._aging(stream):
@@ -161,7 +162,7 @@ class StreamServicer:
         else:
             calls.ended(None, trace, cancelled=not context.is_active())
             return
-        calls.failed(None, error, "", context.invocation_metadata(), trace)
+        calls.failed(None, error, "", context.invocation_metadata(), trace, name_of(permit))
         abort(context, error)
 
     @contextmanager

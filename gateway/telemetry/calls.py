@@ -83,14 +83,17 @@ class _Method:
             log.debug("rpc_ended", method=self._name, cancelled=cancelled, **_more(seconds, trace, ()))
 
     def failed(
-        self, seconds: float | None, error: GatewayError, about: str, metadata: Metadata, trace: Trace | None
+        self, seconds: float | None, error: GatewayError, about: str, metadata: Metadata, trace: Trace | None, who: str
     ) -> None:
         self._rpcs.labels(self._name, error.status.value).inc()
         if seconds is not None:
             self._seconds.observe(seconds)
         if self._tracing and trace is not None:
             self._tracing.rpc_ended(trace, error.status.value, about, error.reason)
-        self._log("rpc_failed", error, about, _more(seconds, trace, metadata))
+        more = _more(seconds, trace, metadata)
+        if who:
+            more["caller"] = who
+        self._log("rpc_failed", error, about, more)
 
     def item(self, seconds: float | None, error: GatewayError | None, about: CheckpointKey | None) -> None:
         status = Status.OK if error is None else error.status
@@ -120,7 +123,7 @@ class _Method:
             "problem": error.message,
             "do": advice.do if advice else "",
         }
-        emit(event, **(dict(error.metadata) | told | more))
+        emit(event, **(told | dict(error.metadata) | told | more))  # in this order, and no metadata in place of it
 
 
 def _more(seconds: float | None, trace: Trace | None, metadata: Metadata) -> dict[str, Any]:

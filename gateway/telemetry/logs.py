@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextlib import suppress
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
+
+from gateway.limit import LogLimit
+
+_QUIET = logging.WARNING
+"""What libraries have to say is shown from here on, whatever the level of the gateway's own log."""
 
 
 class _Sink:
@@ -47,3 +53,28 @@ def configure(level: str, style: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Sink(sys.stderr))),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, FromLibraries):
+            root.removeHandler(handler)
+    root.addHandler(FromLibraries())
+
+
+class FromLibraries(logging.Handler):
+    """What libraries log by the standard module, as lines of this log, and as few of each sort."""
+
+    def __init__(self, limit: LogLimit | None = None) -> None:
+        super().__init__(_QUIET)
+        self._limit = limit or LogLimit(time.monotonic)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; the traceback of an error goes with it."""
+        suppressed = self._limit.admit((record.name, str(record.msg)))
+        if suppressed is None:
+            return
+        more: dict[str, Any] = {"suppressed": suppressed} if suppressed else {}
+        if record.exc_info and record.levelno >= logging.ERROR:
+            more["exc_info"] = record.exc_info
+        log = structlog.get_logger(record.name)
+        emit = log.error if record.levelno >= logging.ERROR else log.warning
+        emit("library_says", library=record.name, problem=record.getMessage(), **more)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -25,6 +25,9 @@ LAG_KEPT_SECONDS = 3600.0
 _RPC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _UPSTREAM_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _AGE_SECONDS = (0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+Samples = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
+"""Labels and values, by the name of the sample."""
 
 _READS = {
     Event.CACHE_HIT: "hit",
@@ -137,12 +140,13 @@ class Metrics:
         """When each partition was last committed, in seconds since 1970, the last one first."""
         return self._commits.newest()
 
-    def values(self, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
-        """The samples of a name, as Prometheus would see them."""
-        for family in self.registry.restricted_registry([name]).collect():
+    def samples(self) -> Samples:
+        """Everything as Prometheus would see it, by the name of the sample."""
+        samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+        for family in self.registry.collect():
             for sample in family.samples:
-                if sample.name == name:
-                    yield sample.labels, sample.value
+                samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+        return samples
 
     def text(self, accept: str = "") -> bytes:
         """Everything, as :meth:`encoded`."""
@@ -150,7 +154,10 @@ class Metrics:
 
     def encoded(self, accept: str) -> tuple[bytes, str]:
         """Everything in the text format of Prometheus, or OpenMetrics if ``accept`` asks for it, and its type."""
-        encode, kind = choose_encoder(accept)
+        try:
+            encode, kind = choose_encoder(accept)
+        except (ValueError, TypeError):  # a version that is none
+            encode, kind = choose_encoder("")
         return encode(self.registry), kind
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:

@@ -66,6 +66,10 @@ class Readiness:
         """Whether it wants to be sent calls."""
         return self.stage is Stage.READY and not (self._follows_upstream and self._shut_out())
 
+    def circuits(self) -> Mapping[str, str]:
+        """The state of each circuit of the breaker."""
+        return self._circuits()
+
     def words(self) -> str:
         """In a word or two."""
         stage = self.stage

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.config import Config, ServerConfig
 from gateway.emulator import Emulator
+from gateway.rpc import limits
 from tests.support import Call, Client, Running, config_for, key, wait_until
 
 Start = Callable[[Config], Running]
@@ -28,7 +29,7 @@ def serving(emulator: Emulator, **server: float) -> Config:
     return config_for(emulator, server=ServerConfig(listen="127.0.0.1:0", admin_listen="", **server))
 
 
-@pytest.mark.parametrize(("workers", "most"), [(2, 2), (1, 2)])  # the second waits for a thread, and counts as well
+@pytest.mark.parametrize(("workers", "most"), [(3, 2), (1, 2)])  # one that waits for a thread counts as well
 def test_a_call_too_many_is_told_so_with_details_and_health_goes_on(
     emulator: Emulator, start: Start, workers: int, most: int
 ) -> None:
@@ -40,10 +41,12 @@ def test_a_call_too_many_is_told_so_with_details_and_health_goes_on(
         client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key(partition)), timeout=50)
         for partition in ("0", "1")
     ]
-    emulator.wait_for_held(workers)
+    emulator.wait_for_held(min(workers, most))
     refused = until_refused(client)
     assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "GATEWAY_OVERLOADED")
+    assert refused.message == f"{most} calls are under way, and no more are taken"
     assert refused.retry_after == 1.0
+    assert b'disgw_rpcs_total{code="RESOURCE_EXHAUSTED",method="GetCheckpoint"}' in running.gateway.metrics.text()
     health = health_pb2_grpc.HealthStub(client.channel)
     assert health.Check(health_pb2.HealthCheckRequest(), timeout=20).status == health_pb2.HealthCheckResponse.SERVING
     emulator.clear_faults()
@@ -150,6 +153,18 @@ def test_who_pings_too_often_is_disconnected(emulator: Emulator, start: Start) -
         goaway = next(payload for kind, _, payload in client.frames() if kind == GOAWAY)
     assert int.from_bytes(goaway[4:8]) == ENHANCE_YOUR_CALM
     assert running.client.commit(1)  # the others are left alone
+
+
+def test_a_client_that_is_gone_without_a_word_loses_its_connection(
+    emulator: Emulator, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "KEEPALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "KEEPALIVE_TIMEOUT_SECONDS", 0.3)
+    running = start(serving(emulator))
+    with closing(Http2(running.gateway.bound[0].address)) as silent:
+        kinds = [kind for kind, _, _ in silent.frames()]  # it answers no ping, and is cut off
+    assert PING in kinds
+    assert running.client.commit(1)
 
 
 def test_who_pings_now_and_then_stays_connected_without_a_call(emulator: Emulator, start: Start) -> None:

@@ -118,7 +118,7 @@ def test_a_blacklisted_address_keeps_quiet(emulator: Emulator, start: Start) -> 
 def test_failures_in_a_row_give_dis_a_rest_and_nothing_that_was_refused_is_stored(
     emulator: Emulator, start: Start
 ) -> None:
-    breaker = BreakerConfig(failures=2, open_seconds=1.0)
+    breaker = BreakerConfig(failures=2, open_seconds=3600.0)
     client = start(config_for(emulator, breaker=breaker)).client
     emulator.inject("error", code="DIS.5000", times=3)
     assert client.failure(client.commit, 1).reason == "COMMIT_OUTCOME_UNKNOWN"
@@ -126,9 +126,7 @@ def test_failures_in_a_row_give_dis_a_rest_and_nothing_that_was_refused_is_store
         assert client.failure(client.commit, 1).reason == "UPSTREAM_UNAVAILABLE"
     assert client.failure(client.commit, 1).reason == "UPSTREAM_CIRCUIT_OPEN"
     assert emulator.request_count() == 3
-    while reason_of(lambda: client.commit(1)) == "UPSTREAM_CIRCUIT_OPEN":
-        pass
-    assert emulator.checkpoint(STREAM, APP, 0) == ("1", "")
+    assert emulator.checkpoint(STREAM, APP, 0) is None
 
 
 @pytest.mark.parametrize("minutes", [-40, 40])

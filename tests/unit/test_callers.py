@@ -8,7 +8,7 @@ import pytest
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.errors import CallerNotAllowed, CallerUnknown, ConfigurationError
-from gateway.rpc.callers import ADMIN, WRITES, Names, Policy, Rights, Shown, digest
+from gateway.rpc.callers import ADMIN, READS, WRITES, Names, Policy, Rights, Shown, digest
 from gateway.rpc.callers_file import read_policy
 
 TOKEN = b"token-that-nothing-may-show"
@@ -167,6 +167,15 @@ def test_a_file_with_a_mistake_is_refused_by_name_and_shows_no_token(tmp_path: P
     assert words in caught.value.problem
     for secret in (TOKEN.decode(), digest(TOKEN).hex()):
         assert secret not in str(caught.value)
+
+
+def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    lines = page.partition("    [[caller]]")[2].partition("\n|")[0]
+    policy = read_policy(file_of(tmp_path, "[[caller]]" + lines), checks_unix=False)
+    reports = policy.rights(Shown(identities=(b"spiffe://example.org/ns/shop/sa/reports",)))
+    assert (reports.name, reports.rpcs) == ("reports", READS)
+    assert {one.name for one in policy.tokens.values()} == {"billing", "resetter"}
 
 
 def test_one_caller_may_be_who_comes_by_the_unix_socket(tmp_path: Path) -> None:

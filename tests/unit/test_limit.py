@@ -49,7 +49,7 @@ def logged(*errors: GatewayError, clock: Clock | None = None, metadata: Any = ()
     calls = Calls(Metrics("1"), clock=clock or Clock())
     with capture_logs() as lines:
         for error in errors:
-            calls("CommitCheckpoint").failed(0.01234, error, "orders/billing/0", metadata, None)
+            calls("CommitCheckpoint").failed(0.01234, error, "orders/billing/0", metadata, None, "")
     return lines
 
 
@@ -101,11 +101,11 @@ def test_a_failure_that_repeats_is_some_lines_and_a_number() -> None:
     calls = Calls(Metrics("1"), clock=clock)
     with capture_logs() as lines:
         for _ in range(100):
-            calls("GetCheckpoint").failed(0.1, Overloaded("full"), "", (), None)
-        calls("GetCheckpoint").failed(0.1, InvalidField("key", "is wrong"), "", (), None)
-        calls("CommitCheckpoint").failed(0.1, Overloaded("full"), "", (), None)
+            calls("GetCheckpoint").failed(0.1, Overloaded("full"), "", (), None, "")
+        calls("GetCheckpoint").failed(0.1, InvalidField("key", "is wrong"), "", (), None, "")
+        calls("CommitCheckpoint").failed(0.1, Overloaded("full"), "", (), None, "")
         clock.now += 10
-        calls("GetCheckpoint").failed(0.1, Overloaded("full"), "", (), None)
+        calls("GetCheckpoint").failed(0.1, Overloaded("full"), "", (), None, "")
     assert [(line["method"], line["reason"], line.get("suppressed")) for line in lines] == [
         *[("GetCheckpoint", "GATEWAY_OVERLOADED", None)] * 5,
         ("GetCheckpoint", "FIELD_INVALID", None),

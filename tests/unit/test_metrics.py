@@ -119,6 +119,6 @@ def test_each_way_that_a_request_ends_has_its_name(outcome: HttpAnswer | Transpo
 
 def test_a_failed_call_is_counted_by_its_code() -> None:
     metrics = Metrics("1")
-    Calls(metrics)("CommitCheckpoint").failed(0.1, GatewayError("oh"), "", (), None)
+    Calls(metrics)("CommitCheckpoint").failed(0.1, GatewayError("oh"), "", (), None, "")
     assert value(metrics, "disgw_rpcs_total", method="CommitCheckpoint", code="INTERNAL") == 1
     assert value(metrics, "disgw_rpc_seconds_count", method="CommitCheckpoint") == 1

@@ -284,7 +284,7 @@ def test_while_rejected_credentials_shut_calls_out_replaced_ones_are_tried_befor
     with pytest.raises(CircuitOpen):
         rig.read()  # they are the same
     credentials.now = CredentialsUnavailable("none now")
-    with pytest.raises(CircuitOpen):
+    with pytest.raises(CredentialsUnavailable):
         rig.read()
     credentials.now = AuthToken("second")
     assert rig.read() == Checkpoint(KEY, SequenceNumber(7))

@@ -61,7 +61,9 @@ class CheckpointServiceStub:
 
     UNAVAILABLE or DEADLINE_EXCEEDED with reason COMMIT_OUTCOME_UNKNOWN means that the commit was sent but its fate is
     not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
-    idempotent. Any other error means that this commit is not stored.
+    idempotent. Any other error that has an ErrorInfo means that this commit is not stored. An error without one is from
+    your gRPC library or from something in between (your deadline passed first, the connection broke, you cancelled):
+    it says nothing, so take it as COMMIT_OUTCOME_UNKNOWN.
 
     One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
     highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
@@ -137,7 +139,9 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
 
     UNAVAILABLE or DEADLINE_EXCEEDED with reason COMMIT_OUTCOME_UNKNOWN means that the commit was sent but its fate is
     not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
-    idempotent. Any other error means that this commit is not stored.
+    idempotent. Any other error that has an ErrorInfo means that this commit is not stored. An error without one is from
+    your gRPC library or from something in between (your deadline passed first, the connection broke, you cancelled):
+    it says nothing, so take it as COMMIT_OUTCOME_UNKNOWN.
 
     One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
     highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it
@@ -222,7 +226,9 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
 
         UNAVAILABLE or DEADLINE_EXCEEDED with reason COMMIT_OUTCOME_UNKNOWN means that the commit was sent but its fate is
         not known: it may be stored or not. Commit the same number again (or a higher one): that is safe, as a commit is
-        idempotent. Any other error means that this commit is not stored.
+        idempotent. Any other error that has an ErrorInfo means that this commit is not stored. An error without one is from
+        your gRPC library or from something in between (your deadline passed first, the connection broke, you cancelled):
+        it says nothing, so take it as COMMIT_OUTCOME_UNKNOWN.
 
         One write of a key is under way at a time. Commits that arrive meanwhile wait, and are then stored as one: the
         highest number, which stands for the lower ones (COMMIT_RESULT_SUPERSEDED). So a consumer may commit as often as it

@@ -1,0 +1,44 @@
+"""What libraries log becomes lines of the gateway's own log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+
+from structlog.testing import capture_logs
+
+from gateway.limit import LogLimit
+from gateway.telemetry.logs import FromLibraries
+
+
+def record(message: str, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
+    return logging.LogRecord("urllib3.pool", level, "pool.py", 1, message, args, None)
+
+
+def test_what_a_library_says_is_a_line_and_what_it_repeats_a_number() -> None:
+    now = [0.0]
+    handler = FromLibraries(LogLimit(lambda: now[0], burst=1, seconds_each=10.0))
+    with capture_logs() as lines:
+        for port in range(5):
+            handler.emit(record("no connection to port %s", port))
+        handler.emit(record("it broke", level=logging.ERROR))
+        now[0] += 10
+        handler.emit(record("no connection to port %s", 5))
+    assert [(line["log_level"], line["problem"], line.get("suppressed")) for line in lines] == [
+        ("warning", "no connection to port 0", None),
+        ("error", "it broke", None),
+        ("warning", "no connection to port 5", 4),
+    ]
+
+
+def test_every_line_of_a_process_is_json() -> None:
+    program = (
+        "import logging; from gateway.telemetry import logs\n"
+        "logs.configure('info', 'json'); logs.configure('info', 'json')\n"
+        "logging.getLogger('waitress').warning('full'); logging.getLogger('waitress').info('quiet')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    (line,) = [json.loads(text) for text in done.stderr.splitlines()]
+    assert (line["event"], line["library"], line["problem"]) == ("library_says", "waitress", "full")
