@@ -109,14 +109,14 @@ docs: $(BIN)/.ready ## Write the pages anew that are made from the code
 docs-check: $(BIN)/.ready
 	$(BIN)/python scripts/document --check
 
-# Debian's buildah and debootstrap, as root; scripts/image says what is missing.
+# As root, with Debian's buildah and debootstrap: scripts/image says what is missing, and on CI installs it.
 .PHONY: image
 image: $(BIN)/.ready ## Build the container image, where no registry of images can be reached
 	PYTHON=$(BIN)/python scripts/image
 
 .PHONY: image-test
 image-test: $(BIN)/.ready ## Build the image, and make calls through a gateway that runs in it
-	PYTHON=$(BIN)/python scripts/image --test
+	PYTHON=$(BIN)/python scripts/image --test $(if $(CI),--install)
 
 .PHONY: deploy
 deploy: $(TOOLS)/kustomize ## Render the Kubernetes overlays anew
