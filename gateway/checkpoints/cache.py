@@ -6,10 +6,12 @@ DIS said, the one that was asked for later; a write counts from when DIS answere
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+
+from cachetools import Cache, LRUCache
 
 from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
 
@@ -41,30 +43,35 @@ class Known:
         return self.checkpoint is not None or (self.number is None and not self.doubt)
 
 
+_RECENT_MAX = 1000
+"""How many of the last entries can be looked at."""
+
+
 class CheckpointCache:
     """The last known of at most ``max_entries`` keys. Belongs to the lock of its owner."""
 
     def __init__(self, max_entries: int) -> None:
-        self._max_entries = max_entries
-        self._known: OrderedDict[CheckpointKey, Known] = OrderedDict()
+        self._known: LRUCache[CheckpointKey, Known] = LRUCache(max_entries)
+        self._recent: deque[CheckpointKey] = deque(maxlen=_RECENT_MAX)
 
     def get(self, key: CheckpointKey) -> Known | None:
         """What is known of a key, which is now the last to go."""
-        known = self._known.get(key)
-        if known is not None:
-            self._known.move_to_end(key)
-        return known
+        return self._known.get(key)
 
     def put(self, key: CheckpointKey, known: Known) -> None:
         """Replace what is known of a key, which is now the last to go."""
         self._known[key] = known
-        self._known.move_to_end(key)
-        if len(self._known) > self._max_entries:
-            self._known.popitem(last=False)
+        self._recent.append(key)
 
     def latest(self, limit: int) -> Sequence[tuple[CheckpointKey, Known]]:
-        """At most ``limit`` keys with what is known of them, the last to go first."""
-        return list(islice(reversed(self._known.items()), limit))
+        """At most ``limit`` keys with what is known of them, the last heard of first. Looking changes no order."""
+        recent = dict.fromkeys(reversed(self._recent))
+        known = ((key, self._peek(key)) for key in recent)
+        return list(islice(((key, one) for key, one in known if one is not None), limit))
+
+    def _peek(self, key: CheckpointKey) -> Known | None:
+        # the look-up of the base, which does not count as use
+        return Cache.__getitem__(self._known, key) if key in self._known else None
 
     def __len__(self) -> int:
         return len(self._known)

@@ -361,7 +361,7 @@ class CheckpointService:
             return len(self.cache)
 
     def cached_keys(self, limit: int) -> list[CachedKey]:
-        """At most ``limit`` keys that something is known of, the last used first."""
+        """At most ``limit`` keys that something is known of, the last heard of first."""
         with self._lock:
             latest, now = self.cache.latest(limit), self.clock()
         return [CachedKey(key, known.number, now - known.at, known.complete) for key, known in latest]

@@ -157,7 +157,7 @@ class Pages:
         keys = self._sources.cached(_limit(environ))
         return _json(
             {
-                "order": "last used first",
+                "order": "last heard of first",
                 "keys": [
                     {
                         "key": str(one.key),

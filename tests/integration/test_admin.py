@@ -225,17 +225,17 @@ def test_the_configuration_in_force_is_shown_without_secrets(emulator: Emulator,
     assert ACCESS_KEY not in text
 
 
-def test_the_cache_is_shown_with_the_last_used_first_and_no_more_than_asked_for(
+def test_the_cache_is_shown_with_the_last_heard_of_first_and_no_more_than_asked_for(
     emulator: Emulator, start: Start
 ) -> None:
     running = start(config_for(emulator))
     running.client.commit(7, "0", metadata="not-for-others")
     running.client.commit(8, "1")
     running.client.get("2")
-    running.client.get("0")
+    running.client.commit(9, "0", metadata="not-for-others")
     keys = json(running, "/debug/cache")["keys"]
     assert [(one["key"][-1], one["sequence_number"], one["servable"]) for one in keys] == [
-        ("0", "7", True),
+        ("0", "9", True),
         ("2", None, True),
         ("1", "8", True),
     ]
