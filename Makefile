@@ -88,10 +88,14 @@ audit: .cache/audit/.ready ## Ask for known vulnerabilities of every pinned depe
 mutants: $(BIN)/.ready ## Small sabotages of the code, each of which the tests must notice
 	$(BIN)/python scripts/mutants
 
+.PHONY: torture
+torture: $(BIN)/.ready ## Stop a gateway at random moments, 100 times each by SIGTERM and SIGKILL, while callers commit
+	$(BIN)/python scripts/torture
+
 .PHONY: bench
 bench: $(BIN)/.ready ## Measure, and write docs/performance.md (needs Go)
 	cd bench/load && go build -o ../../.cache/bench-load .
-	$(BIN)/python bench/lanes.py
+	$(BIN)/python -m bench.page
 
 .PHONY: hour
 hour: $(BIN)/.ready ## An hour of each trouble with DIS, simulated; writes docs/resilience.md

@@ -1,7 +1,5 @@
 """How much the commit lanes win: acknowledgements per second of many callers, against one caller at a time.
 
-    make bench
-
 A gateway in a process of its own, behind it a DIS that answers every commit after 20 ms, in front a load in Go. Figures
 of one run may be compared with each other; those of two machines may not.
 """
@@ -17,21 +15,22 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 DELAY = 0.02
 CONNECTIONS = 64
-HEAD = """\
-# Performance
 
-`make bench` measures this and writes this page; the ratios are what counts. DIS answers each commit after {ms} ms here,
-over at most {connections} connections, so that one key takes at most {one:.0f} commits a second one at a time, and many
-keys {all:,.0f}. The load comes from a Go program, over a unix socket.
 
-| what | acknowledged a second | ratio | of |
-|---|---|---|---|
-"""
+@dataclass(frozen=True)
+class Row:
+    """A line of the page."""
+
+    what: str
+    value: float
+    ratio: float
+    of: str
 
 
 @contextmanager
@@ -89,36 +88,26 @@ def measured(*options: str, rounds: int = 3) -> float:
     return sorted(rates)[len(rates) // 2]
 
 
-def main() -> None:
+def rows() -> list[Row]:
+    """What is acknowledged a second, and what that is of what it is compared with."""
     one = measured("-mode", "hot", "-callers", "1", "-seconds", "3")
     physical = CONNECTIONS / DELAY
-    rows = [
-        ("one key, one caller at a time", one, 1.0, "itself"),
+    hot = (
+        ("one key, 64 callers, unary calls", ("-mode", "hot")),
+        ("one key, 64 callers on one stream", ("-mode", "hotstream")),
+        ("one key, 64 callers on one stream, each with 4 commits under way", ("-mode", "hotstream", "-window", "4")),
+    )
+    many = (("1,000 keys in one batch", "batch"), ("1,000 keys over one stream", "stream"))
+    return [
+        Row("one key, one caller at a time", one, 1.0, "itself"),
         *(
-            (name, value, value / one, "one caller")
-            for name, value in (
-                ("one key, 64 callers, unary calls", measured("-mode", "hot", "-seconds", "3")),
-                ("one key, 64 callers on one stream", measured("-mode", "hotstream", "-seconds", "3")),
-                (
-                    "one key, 64 callers on one stream, each with 4 commits under way",
-                    measured("-mode", "hotstream", "-window", "4", "-seconds", "3"),
-                ),
-            )
+            Row(name, value, value / one, "one caller")
+            for name, options in hot
+            for value in (measured(*options, "-seconds", "3"),)
         ),
         *(
-            (name, value, value / physical, "what 64 connections can")
-            for name, value in (
-                ("1,000 keys in one batch", measured("-mode", "batch")),
-                ("1,000 keys over one stream", measured("-mode", "stream")),
-            )
+            Row(name, value, value / physical, "what 64 connections can")
+            for name, mode in many
+            for value in (measured("-mode", mode),)
         ),
     ]
-    text = HEAD.format(ms=round(DELAY * 1000), connections=CONNECTIONS, one=1 / DELAY, all=physical)
-    for name, value, ratio, of in rows:
-        text += f"| {name} | {value:,.0f} | {ratio:.2f} | {of} |\n"
-    print(text)
-    (ROOT / "docs" / "performance.md").write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
