@@ -19,11 +19,13 @@ from gateway.dis.signing import SigningDialect
 from gateway.emulator import Emulator
 from gateway.errors import Draining, ListenError
 from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
+from gateway.rpc import handlers
 from tests.support import (
     ACCESS_KEY,
     APP,
     SECRET_KEY,
     STREAM,
+    Call,
     Client,
     Running,
     config_for,
@@ -431,3 +433,32 @@ def test_reflection_lists_the_service(client: Client) -> None:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     answer = next(iter(stub.ServerReflectionInfo(iter([request]), timeout=20)))
     assert "disgateway.v1.CheckpointService" in [s.name for s in answer.list_services_response.service]
+
+
+def test_what_is_cached_is_served_while_as_many_calls_as_may_wait_for_dis(emulator: Emulator, start: Start) -> None:
+    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", workers=2)
+    client = start(config_for(emulator, server=server)).client
+    client.commit(5)
+    emulator.inject("hold", times=0)
+    waiting = client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key("1")), timeout=50)
+    emulator.wait_for_held(1)
+    assert client.get().checkpoint.sequence_number == "5"
+    refused = client.failure(client.commit, 6)
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "GATEWAY_OVERLOADED")
+    assert refused.retry_after is not None
+    emulator.clear_faults()
+    emulator.release()
+    assert not waiting.result().found
+    client.commit(6)
+    assert emulator.checkpoint(STREAM, APP, 0) == ("6", "")
+
+
+def test_a_call_without_a_deadline_gets_one(emulator: Emulator, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "DEFAULT_TIMEOUT", 0.3)
+    client = start(config_for(emulator)).client
+    client.commit(5)
+    emulator.inject("hold", times=0)
+    with pytest.raises(grpc.RpcError) as caught:
+        client.stub.GetCheckpoint(pb.GetCheckpointRequest(key=key("1")))
+    assert Call.of(caught.value).reason == "UPSTREAM_TOO_SLOW"
+    emulator.release()
