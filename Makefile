@@ -53,8 +53,8 @@ endif
 
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
-	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/image-test scripts/mutants
-	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/image-test scripts/mutants
+	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/image-test scripts/mutants scripts/torture
+	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/image-test scripts/mutants scripts/torture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mkdir -p .cache/googleapis/google/rpc
