@@ -49,6 +49,13 @@ class Watched(Generic[ContentT]):
                 self._lock.release()
         return self._content
 
+    def latest(self) -> ContentT:
+        """The content as of now."""
+        with self._lock:
+            self._look()
+            self._checked = self._clock()
+        return self._content
+
     def _look(self) -> None:
         if self._marks() == self._seen:
             return

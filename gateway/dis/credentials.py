@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import stat
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,20 +9,15 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from gateway.errors import ConfigurationError
+from gateway.watched import Watched
 
 ACCESS_KEY_FILE = "access_key"
 SECRET_KEY_FILE = "secret_key"
 SECURITY_TOKEN_FILE = "security_token"
 TOKEN_FILE = "token"
 _FILES = (ACCESS_KEY_FILE, SECRET_KEY_FILE, SECURITY_TOKEN_FILE, TOKEN_FILE)
-CHECK_SECONDS = 1.0
-"""How long credentials from a directory are used before the directory is looked at again."""
-_TRIES = 10
-
-log = structlog.get_logger("gateway.dis")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,48 +91,24 @@ class StaticCredentials:
 class WatchedCredentials:
     """Credentials from files that the platform may replace at any time. Thread-safe.
 
-    They are looked at again at most every ``CHECK_SECONDS``; where the new ones cannot be read, the old ones stay.
-    Raises :class:`ConfigurationError` if there are none to begin with.
+    Where the new ones cannot be read, the old ones stay; see :class:`gateway.watched.Watched`. Raises
+    :class:`ConfigurationError` if there are none to begin with.
     """
 
     expires = None
 
     def __init__(self, path: Path, clock: Callable[[], float], *, directory: bool = True) -> None:
-        self._path = path
-        self._directory = directory
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._seen = _fingerprint(path)
-        self._checked = clock()
-        self._credentials = read_credentials(path, directory=directory)
+        # of a directory only these: what else lies in it does not matter
+        files = [path / name for name in _FILES] if directory else [path]
+        self._files = Watched("credentials", files, lambda: read_credentials(path, directory=directory), clock)
 
     def snapshot(self) -> Credentials:
         """What the files have, as of a moment ago."""
-        if self._clock() - self._checked >= CHECK_SECONDS and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
-        return self._credentials
+        return self._files.current()
 
     def reload(self, rejected: Credentials) -> Credentials:
         """What the files have now."""
-        with self._lock:
-            self._look()
-        return self._credentials
-
-    def _look(self) -> None:
-        self._checked = self._clock()
-        seen = _fingerprint(self._path)
-        if seen == self._seen:
-            return
-        try:
-            self._credentials = read_credentials(self._path, directory=self._directory)
-        except ConfigurationError as error:
-            log.warning("credentials_not_reloaded", problem=error.problem)
-            return
-        self._seen = seen
-        log.info("credentials_reloaded", path=str(self._path))
+        return self._files.latest()
 
 
 def secret_problem(text: str) -> str:
@@ -151,37 +120,16 @@ def secret_problem(text: str) -> str:
     return ""
 
 
-def _fingerprint(path: Path) -> tuple[object, ...]:
-    """Changes when a file of the secret does."""
-    marks: list[object] = []
-    for file in (path, *(path / name for name in _FILES)):
-        try:
-            about = file.stat()
-        except OSError:
-            marks.append(None)
-        else:
-            # of the directory itself only which one it is: what else lies in it does not matter
-            marks.append((about.st_ino, about.st_mtime_ns, about.st_size) if stat.S_ISREG(about.st_mode) else None)
-    return tuple(marks)
-
-
 def read_credentials(path: Path, *, directory: bool = True) -> Credentials:
     """Credentials from a mounted secret, or from a JSON file; ``directory`` says which one was meant.
 
     A secret is a directory with files ``access_key``, ``secret_key``, ``security_token``, or ``token``. A JSON file has
     members of these names; the document of the metadata service (``{"credential": {"access": ...}}``) is read as well.
     Surrounding white space is dropped. Raises :class:`ConfigurationError` for what is missing, unreadable or empty.
-
-    Kubernetes replaces all files of a secret at once, by a link: files of two versions are never put together.
     """
     if not path.exists():
         raise ConfigurationError(f"credentials.{'directory' if directory else 'file'}", f"there is no {path}")
-    for _ in range(_TRIES):
-        before = _fingerprint(path)
-        credentials = _read_directory(path) if path.is_dir() else _read_file(path)
-        if _fingerprint(path) == before:
-            return credentials
-    raise ConfigurationError("credentials.directory", f"{path} changes while it is read")
+    return _read_directory(path) if directory else _read_file(path)
 
 
 class _Document(msgspec.Struct):

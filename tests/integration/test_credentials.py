@@ -289,7 +289,7 @@ def test_a_clock_that_is_wrong_does_not_make_every_call_fetch() -> None:
 def test_a_json_file_is_read_in_both_shapes(tmp_path: Path, document: object, expected: Credentials) -> None:
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps(document))
-    assert read_credentials(file) == expected
+    assert read_credentials(file, directory=False) == expected
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_json_file_that_is_none_is_told_without_its_text(tmp_path: Path, text:
     file = tmp_path / "credentials.json"
     file.write_text(text, encoding="latin-1")
     with pytest.raises(ConfigurationError) as caught:
-        read_credentials(file)
+        read_credentials(file, directory=False)
     assert caught.value.key == "credentials.file"
     assert text not in str(caught.value) or not text
 
@@ -318,7 +318,7 @@ def test_a_json_file_that_is_replaced_is_taken_over(tmp_path: Path) -> None:
     now = [0.0]
     file = tmp_path / "credentials.json"
     file.write_text('{"token":"one"}')
-    provider = WatchedCredentials(file, lambda: now[0])
+    provider = WatchedCredentials(file, lambda: now[0], directory=False)
     newer = tmp_path / "newer"
     newer.write_text('{"token":"two"}')
     newer.replace(file)
