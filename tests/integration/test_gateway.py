@@ -454,7 +454,7 @@ def test_what_is_cached_is_served_while_as_many_calls_as_may_wait_for_dis(emulat
 
 
 def test_a_call_without_a_deadline_gets_one(emulator: Emulator, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "DEFAULT_TIMEOUT", 0.3)
+    monkeypatch.setattr(handlers, "DEFAULT_TIMEOUT", 2.0)
     client = start(config_for(emulator)).client
     client.commit(5)
     emulator.inject("hold", times=0)
