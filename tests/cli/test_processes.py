@@ -260,14 +260,16 @@ def test_no_secret_reaches_a_log_or_an_error(
     client = Client(f"unix://{tmp_path}/gateway.sock")
     emulator.inject("body", status=400, body=json.dumps({"errorCode": "DIS.4200", "message": f"you sent {secrets[1]}"}))
     said = [client.failure(client.commit, 41), client.failure(client.get), client.failure(client.delete)]
+    client.channel.close()
     assert gateway.stop() == 0
     shown: Any = "".join(gateway.lines) + "".join(str(one.status) for one in said)
     proxied = {**wrong, "DISGW_UPSTREAM__PROXY": f"http://user:{secrets[2]}@127.0.0.1:1"}
     gateway = begin("serve", **proxied)
     gateway.wait_for("serving")
+    client = Client(f"unix://{tmp_path}/gateway.sock")
     shown += str(client.failure(client.get).status)
+    client.channel.close()
     gateway.stop()
     shown += "".join(gateway.lines) + run("config", **proxied).stdout
     for secret in secrets:
         assert secret not in shown
-    client.channel.close()
