@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 FINISH_SECONDS = 4.0
 """So long calls have to finish when no more are taken. With the default grace of 25 s this is below a pod's 30 s."""
-_LAST_SECONDS = 0.2
-"""What is told to a collector at the end has what is left of that time, or so long."""
+_DELIVER_SECONDS = 0.3
+"""So long a collector has to take what there is at the end: it holds nothing up."""
 QUIT_PATH = "/quitquitquit"
 _LOOK_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
@@ -110,6 +110,7 @@ class Gateway:
         self.readiness = Readiness(
             lambda: self._resilience.breaker.shut_out,
             self._resilience.breaker.states,
+            self._resilience.breaker.causes,
             follows_upstream=config.server.readiness_follows_upstream,
         )
         self.metrics.watch("disgw_ready", "1 while calls are wanted", lambda: float(self.readiness.ready))
@@ -220,18 +221,22 @@ class Gateway:
             lambda: resilience.pace.limit,
         )
 
-    def stop(self, seconds: float = FINISH_SECONDS) -> None:
-        """Stop taking calls, finish those under way within about ``seconds``, close what is open."""
-        began = time.monotonic()
+    def stop(self, seconds: float = FINISH_SECONDS) -> bool:
+        """Stop taking calls, finish those under way within about ``seconds``, close what is open.
+
+        Tells whether every write has come to its end; callers of one that has not were told that its fate is unknown.
+        """
+        until = time.monotonic() + seconds
         self.readiness.draining()
         self._server.stop(seconds)
         if self._admin:
             self._admin.stop()
-        self.service.close()
+        ended = self.service.close(max(0.0, until - time.monotonic()))
         for transport in self._transports:
             transport.close()
         if self._otlp:
-            self._otlp.close(max(_LAST_SECONDS, seconds - (time.monotonic() - began)))
+            self._otlp.close(_DELIVER_SECONDS)
+        return ended
 
     def __enter__(self) -> Gateway:
         self.start()
@@ -267,4 +272,4 @@ def _quits(quit_: Callable[[], None]) -> str:
 
 
 def _is_open(breaker: Breaker, circuit: str) -> float:
-    return float(breaker.states()[circuit] is not State.CLOSED)
+    return float(breaker.states()[circuit] is State.OPEN)

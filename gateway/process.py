@@ -17,6 +17,8 @@ from gateway import wiring
 from gateway.app import FINISH_SECONDS, Gateway
 from gateway.config import Config, CredentialsConfig, LoadedConfig, UpstreamConfig, require_serving
 from gateway.errors import CredentialsUnavailable, ListenError
+from gateway.reasons import ADVICE
+from gateway.rpc.departure import Farewell
 from gateway.signals import stop_signal
 from gateway.telemetry import logs
 from gateway.wiring import DISTRIBUTION
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.emulator import Emulator
 
 _HANGS_SECONDS = 0.5
+_LISTEN_ADVICE = "see server.listen and server.admin_listen: take another address, or end what listens there"
 
 DEV_EMULATOR_PORT = 9552
 DEV_PROJECT = "0123456789abcdef0123456789abcdef"
@@ -43,13 +46,18 @@ def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
             gateway = Gateway(config, _origins(loaded, dev=dev), stopping.set)
             gateway.start(stopping.wait)
         except ListenError as error:
-            log.error("start_failed", problem=str(error))
+            log.error("start_failed", problem=str(error), do=_LISTEN_ADVICE)
             return 1
         except CredentialsUnavailable as error:
             if stopping.is_set():
                 log.info("stopped", during="start")
                 return 0
-            log.error("start_failed", problem=error.message, seconds=config.server.startup_seconds)
+            log.error(
+                "start_failed",
+                problem=error.message,
+                seconds=config.server.startup_seconds,
+                do=ADVICE[error.reason].do,
+            )
             return 4
         log.info(
             "serving",
@@ -61,8 +69,7 @@ def serve(loaded: LoadedConfig, *, dev: bool = False) -> int:
         if anybody := wiring.open_to_anybody(config):
             log.warning("anybody_may_call", listen=anybody, advice="set callers.file or server.tls_client_ca_file")
         stopping.wait()
-        _end(gateway, config)
-    return 0
+        return _end(gateway, config)
 
 
 def _origins(loaded: LoadedConfig, *, dev: bool) -> dict[str, str]:
@@ -74,18 +81,27 @@ def _origins(loaded: LoadedConfig, *, dev: bool) -> dict[str, str]:
     }
 
 
-def _end(gateway: Gateway, config: Config) -> None:
-    """Serve until clients have left, finish what was taken, and stop; if that hangs, the process ends all the same."""
+def _end(gateway: Gateway, config: Config) -> int:
+    """Serve until clients have left, finish what was taken, and stop; gives the exit code."""
     grace = config.server.grace_seconds
     log.info("draining", grace_seconds=grace, connections=gateway.connections)
     why = gateway.drain()
+    if why is Farewell.GRACE_OVER:
+        log.warning(
+            "clients_stay",
+            connections=gateway.connections,
+            do="let consumers close their channel when they end; what they send from now on is refused",
+        )
+    log.info("stopping", because=why.value, writes_waiting=gateway.service.depth())
     watchdog = threading.Timer(FINISH_SECONDS + _HANGS_SECONDS, _hangs)
     watchdog.daemon = True
     watchdog.start()
-    log.info("stopping", because=why.value, writes_waiting=gateway.service.depth())
-    gateway.stop()
+    ended = gateway.stop()
     watchdog.cancel()
+    if not ended:
+        _hangs()
     log.info("stopped")
+    return 0
 
 
 def _stopped_at_once() -> None:
@@ -95,7 +111,7 @@ def _stopped_at_once() -> None:
 def _hangs() -> None:
     log.error(
         "stopped_at_once",
-        because=f"DIS has not answered within {FINISH_SECONDS + _HANGS_SECONDS:g} s",
+        because=f"not all was over {FINISH_SECONDS:g} s after the last call was taken",
         advice="callers were told that the outcome of their writes is unknown; they commit again",
     )
     os._exit(1)

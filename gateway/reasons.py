@@ -85,7 +85,9 @@ ADVICE: dict[str, Advice] = {
         "The deadline passed before anything was sent.", "Try again, with a longer deadline."),
     "GATEWAY_OVERLOADED": Advice(
         "The gateway has as much to do as it takes; nothing was sent.",
-        "Try again after `RetryInfo`. If it stays, DIS is too slow for the load: see `disgw_writes_waiting`."),
+        "Try again after `RetryInfo`. The message says what there is too much of: streams (`server.max_streams`), "
+        "calls (`server.max_concurrent_calls`), calls that wait for DIS (`server.workers`), or writes in lanes: then "
+        "DIS is too slow for the load, see `disgw_writes_waiting`."),
     "GATEWAY_DRAINING": Advice(
         "The gateway is stopping and takes nothing more, or the stream is older than "
         "`server.max_connection_age_seconds`; nothing was sent.",

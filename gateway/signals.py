@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ASKING = frozenset({signal.SIGTERM, signal.SIGINT})
 AT_ONCE = 1
 """The exit code of a process that was asked twice."""
+AGAIN_SECONDS = 1.0
+"""Within so long a second signal is the same request: some senders signal a process, and then its group."""
+_LAST_WORDS_SECONDS = 0.2
 
 
 def hold() -> None:
@@ -35,13 +39,16 @@ def stop_signal(on_second: Callable[[], None] = lambda: None) -> Iterator[thread
 
     def wait() -> None:
         signal.sigwait(ASKING)
+        asked = time.monotonic()
         stopping.set()
-        signal.sigwait(ASKING)
-        try:
-            on_second()
-        finally:
-            os._exit(AT_ONCE)
+        while time.monotonic() - asked < AGAIN_SECONDS:
+            signal.sigwait(ASKING)
+        last = threading.Thread(target=on_second, daemon=True)
+        last.start()
+        last.join(_LAST_WORDS_SECONDS)  # a log that is stuck does not keep it
+        os._exit(AT_ONCE)
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes is no reason to lose calls
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
     threading.Thread(target=wait, name="signals", daemon=True).start()
     try:

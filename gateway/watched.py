@@ -76,6 +76,9 @@ class Watched(Generic[ContentT]):
             except ConfigurationError as error:
                 if self._marks() == seen:
                     raise _Refused(error, seen) from None
+            except (OSError, RecursionError) as error:
+                problem = f"{self._paths[0]} cannot be read: {type(error).__name__}"
+                raise _Refused(ConfigurationError(self._what, problem), seen) from None
             else:
                 if self._marks() == seen:
                     return seen, content

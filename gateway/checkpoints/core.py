@@ -258,7 +258,7 @@ class Core:
                 self._note(Event.FLIGHT_SHARED, call.key)
                 return
         if self._flying >= self._settings.max_waiting:
-            self._note(Event.OVERLOADED, call.key)
+            self._note(Event.READ_OVERLOADED, call.key)
             self._answer(call, Overloaded("too many reads wait for DIS; nothing was sent", retry_after=1.0))
             self._drop_if_idle(state, call.key)
             return
@@ -311,7 +311,9 @@ class Core:
             self._keep(job.key, Known(self.next_order(), job.order, job.at, doubt=True))
         for call in job.calls:
             stale = state.known
-            if (
+            if isinstance(error, DeadlineTooShort) and call.deadline > now:
+                state.overtaken.append(call)  # it joined when those it was for had left: it is asked for again
+            elif (
                 call.allow_stale
                 and not call.fresh
                 and error.retry_after is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -35,11 +35,13 @@ from gateway.checkpoints.work import (
     ReadResult,
     Result,
     Start,
+    WriteJob,
 )
 from gateway.errors import (
     CommitOutcomeUnknown,
     DeadlineTooShort,
     DeleteOutcomeUnknown,
+    Draining,
     GatewayError,
     OutcomeUnknown,
     Overloaded,
@@ -145,7 +147,7 @@ class Caller:
             yield
             return
         if not self.room.acquire(blocking=False):
-            raise Overloaded("as many calls wait for DIS as may; nothing was sent", retry_after=1.0)
+            raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
         try:
             yield
         finally:
@@ -183,7 +185,9 @@ class CheckpointService:
     _core: Core = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _idle: threading.Condition = field(init=False, default_factory=threading.Condition)
-    _running: int = field(init=False, default=0)
+    _writing: int = field(init=False, default=0)
+    _listing: set[Callable[[], None]] = field(init=False, default_factory=set)
+    _draining: bool = field(init=False, default=False)
     _workers: ThreadPoolExecutor = field(init=False)
     _watches: Watches = field(init=False, default_factory=Watches)
     _limit: LogLimit = field(init=False)
@@ -281,24 +285,23 @@ class CheckpointService:
         with self._lock:
             order = self._core.next_order()
         traces = untraced if caller.trace is None else partial(_only, caller.trace)
-        gone = False
+        over, gone = threading.Event(), threading.Event()
 
         def leave() -> None:
-            nonlocal gone
-            gone = True
+            gone.set()
             over.set()
 
-        def until() -> float:
-            return 0.0 if gone else caller.deadline
-
-        over = threading.Event()
-        with caller.waiting():
+        with caller.waiting(), self._ended_by_drain(leave):
+            until = partial(_unless, gone, caller.deadline)
             listing = self._workers.submit(self.store.partitions, stream, app, after, limit, until, traces)
             listing.add_done_callback(lambda _: over.set())
-            caller.on_gone(leave)
+            if caller.on_gone(leave) is False:
+                leave()
             over.wait(min(seconds, threading.TIMEOUT_MAX))
         if not listing.done():
             listing.cancel()
+            if self._draining:
+                raise Draining("the gateway is stopping", retry_after=1.0)
             raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0)
         page = listing.result()
         self.saw_partitions(page.partitions)
@@ -325,10 +328,26 @@ class CheckpointService:
 
     # inside
 
+    @contextmanager
+    def _ended_by_drain(self, leave: Callable[[], None]) -> Iterator[None]:
+        with self._lock:
+            if self._draining:
+                raise Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
+            self._listing.add(leave)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listing.discard(leave)
+
     def drain(self) -> None:
         """Answer what waits, with ``GATEWAY_DRAINING``, and take nothing more; what was sent goes on."""
         with self._lock:
+            self._draining = True
+            leaving = list(self._listing)
             effects = self._core.drain()
+        for leave in leaving:
+            leave()
         self._perform(effects)
 
     def abandon(self) -> None:
@@ -338,12 +357,16 @@ class CheckpointService:
             effects = self._core.abandon()
         self._perform(effects)
 
-    def close(self) -> None:
-        """:meth:`drain`, follow what was sent to its end, and stop."""
+    def close(self, seconds: float = threading.TIMEOUT_MAX) -> bool:
+        """:meth:`drain`, and follow what was written to its end; tells whether that came within ``seconds``.
+
+        Reads that DIS has not answered are left alone: nobody waits for them any more.
+        """
         self.drain()
         with self._idle:
-            self._idle.wait_for(lambda: not self._running)
-        self._workers.shutdown(wait=True)
+            ended = self._idle.wait_for(lambda: not self._writing, seconds)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        return ended
 
     def depth(self) -> int:
         """How many writes wait in lanes."""
@@ -389,7 +412,8 @@ class CheckpointService:
 
     def _results(self, waiting: Waiting, calls: Sequence[Call], caller: Caller) -> Sequence[Result]:
         if calls and not waiting.done:
-            caller.on_gone(lambda: self._leave(calls))
+            if caller.on_gone(lambda: self._leave(calls)) is False:
+                self._leave(calls)  # it has gone already
             if not waiting.wait(caller.deadline - self.clock()):
                 self._leave(calls)  # which answers them all
                 waiting.wait(threading.TIMEOUT_MAX)
@@ -409,7 +433,8 @@ class CheckpointService:
         """
         for note in (effect for effect in effects if isinstance(effect, Note)):
             self._count(note)
-        unstarted = [more for effect in effects if isinstance(effect, Start) for more in self._start(effect.job)]
+        for start in (effect for effect in effects if isinstance(effect, Start)):
+            self._start(start.job)
         for effect in effects:
             if isinstance(effect, Changed):
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
@@ -419,20 +444,16 @@ class CheckpointService:
             answer.call.answered(answer.result)
         for note in (effect for effect in effects if isinstance(effect, Note)):
             self._log(note)
-        if unstarted:
-            self._perform(unstarted)
 
-    def _start(self, job: Job) -> list[Effect]:
-        """Have a job carried out; gives what follows where there is no thread for it."""
+    def _start(self, job: Job) -> None:
+        """Have a job carried out, when there is a thread for it."""
+        writes = isinstance(job, WriteJob)
         with self._idle:
-            self._running += 1
-        try:
+            self._writing += writes
+        # An error is of the thread that could not be started for it: the job is in the queue all the same, and a
+        # thread that there is takes it. Nothing is started after the end.
+        with suppress(RuntimeError):
             self._workers.submit(self._run, job)
-        except RuntimeError:  # the system gives no more threads, or the pool has closed
-            self._ended()
-            with self._lock:
-                return self._core.finished(job, Overloaded("there is no thread for it; nothing was sent"))
-        return []
 
     def _run(self, job: Job) -> None:
         try:
@@ -441,13 +462,11 @@ class CheckpointService:
                 effects = self._core.finished(job, outcome)
             self._perform(effects)
         finally:
-            self._ended()
-
-    def _ended(self) -> None:
-        with self._idle:
-            self._running -= 1
-            if not self._running:
-                self._idle.notify_all()
+            if isinstance(job, WriteJob):
+                with self._idle:
+                    self._writing -= 1
+                    if not self._writing:
+                        self._idle.notify_all()
 
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:
@@ -473,6 +492,10 @@ class CheckpointService:
         if name and (suppressed := self._limit.admit(name)) is not None:
             more = {"suppressed": suppressed} if suppressed else {}
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
+
+
+def _unless(gone: threading.Event, deadline: float) -> float:
+    return 0.0 if gone.is_set() else deadline
 
 
 def _expected(result: Result, kind: type[ResultT]) -> ResultT:

@@ -202,6 +202,7 @@ class Event(Enum):
     REWOUND = "rewound"
     DOUBTED = "doubted"
     OVERLOADED = "overloaded"
+    READ_OVERLOADED = "read_overloaded"
     SERVED_STALE = "served_stale"
 
 

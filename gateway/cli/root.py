@@ -76,5 +76,5 @@ def root() -> None:
 def main() -> None:
     """The entry point of ``dis-gateway``."""
     # gRPC writes lines of its own to standard error, one for each handshake that fails: they are no JSON
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     root.main(prog_name=PROGRAM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import click
@@ -26,7 +27,9 @@ def serve(ctx: click.Context, /, dev: bool, **given: Any) -> None:
     `dis-gateway config` shows what came of it. Secrets have no flag: every process could read them.
     """
     signals.hold()
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # every line of the log is the gateway's own
     from gateway import process  # most of the time that a start takes
 
-    ctx.exit(process.serve(options.loaded(**given), dev=dev))
+    code = process.serve(options.loaded(**given), dev=dev)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # at once: a read that DIS has not answered, and nobody waits for any more, would hold it up

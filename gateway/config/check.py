@@ -121,7 +121,9 @@ def _split_url(key: str, url: str, example: str) -> SplitResult:
 def is_loopback(host: str) -> bool:
     """Whether a host, without brackets, can only be this machine."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return (mapped or address).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 

@@ -211,7 +211,14 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     reflection: Annotated[
         bool, Meta(description="serve gRPC reflection, which tells everybody what methods there are")
     ] = True
-    workers: Annotated[int, Meta(ge=1, le=1000, description="unary calls that are worked on at once")] = 128
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="threads for unary calls; 7 of 8 may wait for DIS, so that some are left for what is cached",
+        ),
+    ] = 512
     max_concurrent_calls: Annotated[
         int, Meta(ge=1, le=1_000_000, description="calls under way, beyond which new ones are refused")
     ] = 1000

@@ -71,49 +71,59 @@ class BreakerSettings:
 
 
 class _Circuit:
-    """Closed, open for a time, or probing. Its user holds the lock."""
+    """Closed, open for a time, or probed by one call. Its user holds the lock."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.state = State.CLOSED
         self.cause = ""
+        self._open = False
+        self._prober: Ticket | None = None
         self._seconds = 0.0
         self._until = 0.0
 
+    @property
+    def state(self) -> State:
+        if self._prober is not None:
+            return State.PROBING
+        return State.OPEN if self._open else State.CLOSED
+
+    def state_at(self, now: float) -> State:
+        return State.PROBING if self.state is State.OPEN and now >= self._until else self.state
+
     def admits(self, now: float) -> bool:
-        return self.state is State.CLOSED or (self.state is State.OPEN and now >= self._until)
+        return not self._open or (self._prober is None and now >= self._until)
 
     def left(self, now: float) -> float:
         return max(1.0, self._until - now)
 
-    def probe(self) -> bool:
-        """Begin a probe, where one is needed."""
-        if self.state is not State.OPEN:
-            return False
-        self.state = State.PROBING
-        return True
+    def probe(self, ticket: Ticket) -> None:
+        """The call finds out how it stands, where that is not known."""
+        if self._open and self._prober is None:
+            self._prober = ticket
+
+    def probed_by(self, ticket: Ticket) -> bool:
+        return self._prober is ticket
 
     def open(self, now: float, seconds: float, cause: str) -> bool:
         """Whether that is new: whoever was under way when it opened does not shorten the time."""
-        until = now + seconds
-        if self.state is State.OPEN and until <= self._until:
+        until, was = now + seconds, self.state
+        if was is State.OPEN and until <= self._until:
             return False
-        self.state, self.cause, self._seconds, self._until = State.OPEN, cause, seconds, max(until, self._until)
-        return True
+        same = was is State.OPEN and cause == self.cause
+        self._open, self._prober = True, None
+        self.cause, self._seconds, self._until = cause, seconds, max(until, self._until)
+        return not same
 
     def open_again(self, now: float) -> bool:
         """A probe has failed."""
         return self.open(now, self._seconds, self.cause)
 
-    def probe_withdrawn(self, now: float) -> None:
-        """The probe says nothing: the next call is one."""
-        if self.state is State.PROBING:
-            self.state, self._until = State.OPEN, now
-
     def close(self) -> None:
-        """The probe went well; unless something else has opened it meanwhile."""
-        if self.state is State.PROBING:
-            self.state, self.cause = State.CLOSED, ""
+        self._open, self._prober, self.cause = False, None, ""
+
+    def probe_withdrawn(self, now: float) -> None:
+        """The probe has said nothing: the next call is one."""
+        self._prober, self._until = None, now
 
 
 class _Failures:
@@ -149,7 +159,6 @@ class Ticket:
     proves: bool
     """whether DIS had not accepted that before"""
     began: float
-    probes: tuple[_Circuit, ...] = ()
 
 
 class Breaker:
@@ -165,26 +174,29 @@ class Breaker:
         self._accepted: object | None = None
         self._rejected: object | None = None
         self._proving: list[Ticket] = []
-        self._rejections: deque[float] = deque(maxlen=REJECTIONS)
+        self._rejections: list[float] = []
         """when those were sent that DIS has rejected although it had not accepted the same before"""
 
     def states(self) -> Mapping[str, State]:
-        """How each circuit stands, by its name."""
+        """How each circuit stands, by its name; one whose next call is a probe counts as probing."""
         with self._lock:
-            return {circuit.name: circuit.state for circuit in (self._all, *self._circuits.values())}
+            now = self._clock()
+            return {one.name: one.state_at(now) for one in (self._all, *self._circuits.values())}
+
+    def causes(self) -> Mapping[str, str]:
+        """Why each circuit that is not closed was opened, by its name."""
+        with self._lock:
+            return {one.name: one.cause for one in (self._all, *self._circuits.values()) if one.cause}
 
     @property
     def shut_out(self) -> str:
-        """Why no call at all is sent: the reason of the error that stopped them. Empty where some are sent.
+        """Why calls of some kind are not sent: the reason of the error that stopped them. Empty where all are sent.
 
         A call that would be a probe is sent: whoever stays away for this reason must come back for it.
         """
         with self._lock:
             now = self._clock()
-            shut = [circuit.cause for circuit in self._circuits.values() if not circuit.admits(now)]
-            if not self._all.admits(now):
-                return self._all.cause
-            return shut[0] if len(shut) == len(self._circuits) else ""
+            return next((one.cause for one in (self._all, *self._circuits.values()) if not one.admits(now)), "")
 
     def check(self, kind: Kind, signed_by: object) -> None:
         """Raises :class:`CircuitOpen` where :meth:`enter` would."""
@@ -203,28 +215,29 @@ class Breaker:
             if proves and self._proving and not self._one_beside(now):
                 return None
             ticket = Ticket(kind, signed_by, proves, now)
-            ticket.probes = tuple(circuit for circuit in (self._all, self._circuits[kind]) if circuit.probe())
+            for circuit in (self._all, self._circuits[kind]):
+                circuit.probe(ticket)
             if proves:
                 self._proving.append(ticket)
             return ticket
 
     def leave(self, ticket: Ticket, error: GatewayError | None) -> None:
         """The call has ended: with this error, or well."""
-        opened: list[_Circuit] = []
         with self._lock:
             now = self._clock()
-            self._ended(ticket)
+            probed = self._ended(ticket)
             if error is not None and _failed(error):
-                opened += self._failed(ticket, now)
+                opened = self._failed(ticket, now)
             else:
-                opened += self._answered(ticket, error, now)
-            closed = [circuit for circuit in ticket.probes if circuit.state is State.CLOSED]
+                opened = self._answered(ticket, error, now)
+            self._settle(ticket, now)
+            closed = [circuit.name for circuit in probed if circuit.state is State.CLOSED]
             told = [(circuit.name, circuit.cause, circuit.left(now)) for circuit in opened]
         # outside of the lock, as a log can be slow
         for name, cause, seconds in told:
             log.warning("breaker_opened", circuit=name, cause=cause, seconds=round(seconds, 1))
-        for circuit in closed:
-            log.info("breaker_closed", circuit=circuit.name)
+        for name in closed:
+            log.info("breaker_closed", circuit=name)
 
     def withdraw(self, ticket: Ticket, *, rejected: bool = False) -> None:
         """The call says nothing of how DIS is: it was not sent, or it is sent again, signed with something else.
@@ -235,16 +248,15 @@ class Breaker:
             now = self._clock()
             self._ended(ticket)
             if rejected and ticket.proves:
-                self._rejections.append(ticket.began)
-            for circuit in ticket.probes:
-                circuit.probe_withdrawn(now)
+                self._rejected_now(ticket, now)
+            self._settle(ticket, now)
 
     def _check(self, kind: Kind, signed_by: object, now: float) -> None:
         for circuit in (self._all, self._circuits[kind]):
             if not circuit.admits(now) and not self._replaced(circuit, signed_by):
                 raise _refused(circuit.cause, circuit.left(now))
-        if signed_by != self._accepted and self._recent(now) == REJECTIONS:
-            left = self._rejections[0] + REJECTIONS_SECONDS - now
+        if signed_by != self._accepted and self._recent(now) >= REJECTIONS:
+            left = min(self._rejections) + REJECTIONS_SECONDS - now
             raise _refused("UPSTREAM_CREDENTIALS_REJECTED", max(1.0, left))
 
     def _recent(self, now: float) -> int:
@@ -261,17 +273,28 @@ class Breaker:
         """Whether it is open for credentials other than these."""
         return circuit.state is State.OPEN and circuit.cause in REJECTED and signed_by != self._rejected
 
-    def _ended(self, ticket: Ticket) -> None:
+    def _ended(self, ticket: Ticket) -> list[_Circuit]:
+        """Which circuits it was the probe of."""
         if ticket.proves:
             self._proving.remove(ticket)
+        return [circuit for circuit in (self._all, *self._circuits.values()) if circuit.probed_by(ticket)]
+
+    def _settle(self, ticket: Ticket, now: float) -> None:
+        """Whatever came of it, it is the probe of nothing any more."""
+        for circuit in (self._all, *self._circuits.values()):
+            if circuit.probed_by(ticket):
+                circuit.probe_withdrawn(now)
+
+    def _rejected_now(self, ticket: Ticket, now: float) -> None:
+        self._rejections = [sent for sent in self._rejections if now - sent < REJECTIONS_SECONDS] + [ticket.began]
 
     def _failed(self, ticket: Ticket, now: float) -> list[_Circuit]:
         circuit = self._circuits[ticket.kind]
         opened = []
-        if self._all in ticket.probes and self._all.open_again(now):
+        if self._all.probed_by(ticket) and self._all.open_again(now):
             opened.append(self._all)
         too_many = self._failures[ticket.kind].failed()
-        if (circuit in ticket.probes or (too_many and circuit.state is not State.PROBING)) and circuit.open(
+        if (circuit.probed_by(ticket) or (too_many and circuit.state is not State.PROBING)) and circuit.open(
             now, self._settings.open_seconds, UpstreamUnavailable.reason
         ):
             opened.append(circuit)
@@ -282,14 +305,15 @@ class Breaker:
         reason = "" if error is None else error.reason
         if reason in REJECTED:
             if ticket.proves:
-                self._rejections.append(ticket.began)
+                self._rejected_now(ticket, now)
             elif self._accepted != ticket.signed_by:
                 return []  # others have been accepted since it was sent
             self._accepted, self._rejected = None, ticket.signed_by
         elif reason not in _SAYS_NOTHING:
             self._accepted = ticket.signed_by
-        for circuit in ticket.probes:
-            circuit.close()
+        for circuit in (self._all, self._circuits[ticket.kind]):
+            if circuit.probed_by(ticket):
+                circuit.close()
         seconds = self._seconds_for(reason)
         return [self._all] if seconds and self._all.open(now, seconds, reason) else []
 

@@ -42,8 +42,11 @@ from gateway.trace import Traces, untraced
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _SKEW = timedelta(minutes=5)
 """A difference of clocks that is worth another attempt. DIS allows 15 minutes."""
+_SKEW_MAX = timedelta(days=366)
+"""No clock is so wrong: whatever says so is not DIS."""
 _MOMENT = 0.01
-"""Seconds after which a call asks again whether others have found out what it waits for."""
+"""Seconds after which a call asks again whether others have found out what it waits for; doubled each time, up to"""
+_MOMENT_MAX = 0.1
 _SLICE = 0.25
 """Seconds that a call waits before it looks whether somebody still waits for it."""
 
@@ -165,21 +168,23 @@ class DisClient:
                 if failure is not None:
                     raise failure from None
                 raise
+            outcome: GatewayError | None = UpstreamUnavailable("the gateway failed unexpectedly")
+            anew = False
             try:
                 result = attempt(signed_by)
-            except GatewayError as error:
-                failure = error
-                if not mended and self._mended(error, signed_by):
-                    mended = True
-                    self._resilience.withdrawn(ticket, rejected=True)
-                    continue
-                self._resilience.ended(ticket, error)
-            except BaseException:
-                self._resilience.ended(ticket, UpstreamUnavailable("the gateway failed unexpectedly"))
-                raise
-            else:
-                self._resilience.ended(ticket, None)
+                outcome = None
                 return result
+            except GatewayError as error:
+                outcome = failure = error
+                anew = not mended and self._mended(error, signed_by)
+            finally:
+                if anew:
+                    self._resilience.withdrawn(ticket, rejected=True)
+                else:
+                    self._resilience.ended(ticket, outcome)
+            if anew:
+                mended = True
+                continue
             attempts += 1
             pause = self._resilience.pause(failure, attempts, until())
             if pause is None:
@@ -193,11 +198,13 @@ class DisClient:
         """Wait for leave to send an attempt, and for its place in the row. Nothing is sent that nobody waits for."""
         signed_by = self._signed_by()
         self._pass(self._resilience.wait(kind, signed_by, until()), until)
+        moment = _MOMENT
         while True:
             signed_by = self._signed_by()  # it may be another by now
             ticket = self._resilience.enter(kind, signed_by)
             if ticket is None:
-                self._pass(_MOMENT, until)
+                self._pass(moment, until)
+                moment = min(2 * moment, _MOMENT_MAX)
             elif until() > self._resilience.clock():
                 return ticket, signed_by
             else:
@@ -282,12 +289,10 @@ class DisClient:
         """Take over the time of DIS, where ``offset`` was wrong by enough to have a signature rejected."""
         try:
             theirs = parsedate_to_datetime(date)
-        except ValueError:
+            learned = theirs - self._now()
+        except (ValueError, OverflowError, TypeError):  # no date, one that no calendar has, or one without a zone
             return False
-        if theirs.tzinfo is None:
-            return False
-        learned = theirs - self._now()
-        if abs(learned - offset) < _SKEW:
+        if abs(learned - offset) < _SKEW or abs(learned) > _SKEW_MAX:
             return False
         if abs(learned - self.clock_offset) >= _SKEW:  # another call may have learned it before
             log.warning("clock_offset_learned", seconds=learned.total_seconds(), before=offset.total_seconds())

@@ -127,9 +127,13 @@ def read_credentials(path: Path, *, directory: bool = True) -> Credentials:
     members of these names; the document of the metadata service (``{"credential": {"access": ...}}``) is read as well.
     Surrounding white space is dropped. Raises :class:`ConfigurationError` for what is missing, unreadable or empty.
     """
-    if not path.exists():
-        raise ConfigurationError(f"credentials.{'directory' if directory else 'file'}", f"there is no {path}")
-    return _read_directory(path) if directory else _read_file(path)
+    where = f"credentials.{'directory' if directory else 'file'}"
+    try:
+        if not path.exists():
+            raise ConfigurationError(where, f"there is no {path}")
+        return _read_directory(path) if directory else _read_file(path)
+    except OSError as error:  # even whether a file is there may not be for this user to know
+        raise ConfigurationError(where, f"{path} cannot be read: {error.strerror}") from None
 
 
 class _Document(msgspec.Struct):

@@ -132,7 +132,12 @@ def _sent(
     try:
         return transport.send(HttpRequest(method, url, {"Host": urlsplit(url).netloc, **headers}, body), math.inf)
     except TransportError as error:
-        raise CredentialsUnavailable(f"{who} gave no credentials: {error}", retry_after=SOON) from None
+        raise CredentialsUnavailable(f"{who} gave no credentials: {_about(error, url)}", retry_after=SOON) from None
+
+
+def _about(error: TransportError, url: str) -> str:
+    """What the transport says of DIS, which it was made for."""
+    return str(error).replace("DIS", urlsplit(url).netloc)
 
 
 def _refused(who: str, answer: HttpAnswer, advice: str) -> CredentialsUnavailable:

@@ -22,6 +22,8 @@ Admit = Callable[[grpc.ServicerContext], Permit]
 _AUTHORIZATION = "authorization"
 _BEARER = "bearer "
 _UNIX = "unix:"
+_NAMES_MAX = 300
+"""Characters of the names in a certificate that an error has."""
 _URIS, _DNS_NAMES, _COMMON_NAME = "peer_uri", "peer_dns", "x509_common_name"
 """Where gRPC has the names of a verified certificate; others, such as e-mail addresses, tell no caller."""
 
@@ -101,7 +103,14 @@ class _Permit:
         return self._rights.name
 
     def _look(self, policy: Policy) -> Rights:
-        rights = policy.rights(self._shown)
+        try:
+            rights = policy.rights(self._shown)
+        except CallerUnknown as error:
+            if self._shown.identities:
+                error.metadata = {
+                    "identities": b", ".join(self._shown.identities).decode("utf-8", "replace")[:_NAMES_MAX]
+                }
+            raise
         rights.require_rpc(self._rpc)
         return rights
 

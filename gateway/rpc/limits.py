@@ -70,12 +70,9 @@ class CountingPool(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As its base."""
+        # after an error of the thread that could not be started the call is in the queue all the same
         self._add(1)
-        try:
-            return super().submit(self._counted, fn, *args, **kwargs)
-        except RuntimeError:
-            self._add(-1)
-            raise
+        return super().submit(self._counted, fn, *args, **kwargs)
 
     def _counted(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ from grpc_health.v1 import health, health_pb2
 
 from gateway.rpc.handlers import THREADS
 
-_PROBE_THREADS = 2
+_PROBE_THREADS = 8
 
 
 class Probes:
@@ -21,6 +22,7 @@ class Probes:
         self._services = ["", *services]
         self._ready = ready
         self._told: bool | None = None
+        self._telling = threading.Lock()
         self._servicer = health.HealthServicer()
         self._pool = ThreadPoolExecutor(_PROBE_THREADS, thread_name_prefix="health")
 
@@ -51,12 +53,13 @@ class Probes:
         self._tell(self._ready())
 
     def _tell(self, serves: bool) -> None:
-        if serves is self._told:
-            return
-        self._told = serves
-        status = health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in self._services:
-            self._servicer.set(name, status)  # which changes nothing after `stopping`
+        with self._telling:
+            if serves is self._told:
+                return
+            self._told = serves
+            status = health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING
+            for name in self._services:
+                self._servicer.set(name, status)  # which changes nothing after `stopping`
 
     def stopping(self) -> None:
         """Clients shall go: from now on nothing serves."""

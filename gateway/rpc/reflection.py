@@ -9,9 +9,15 @@ from typing import Any
 import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from gateway.rpc.handlers import THREADS
+from gateway.errors import Overloaded
+from gateway.rpc.handlers import THREADS, abort
+from gateway.rpc.limits import CountingPool
+
+_METHOD = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 
 _REFLECTION_THREADS = 2
+_STREAMS_MAX = 16
+"""Streams that are open or wait for a thread; more are refused, so that they do not use up the server's calls."""
 
 
 class Reflection:
@@ -19,21 +25,44 @@ class Reflection:
 
     def __init__(self, services: Sequence[str]) -> None:
         self._servicer = reflection.ReflectionServicer((*services, reflection.SERVICE_NAME))
-        self._pool = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
+        self._pool = CountingPool(_REFLECTION_THREADS, _STREAMS_MAX, "reflection")
+        self._refusing = ThreadPoolExecutor(1, thread_name_prefix="reflection-refusal")
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What ``grpc.Server`` takes."""
+
+        def refuse(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            abort(context, Overloaded(f"{_STREAMS_MAX} streams of reflection are open", retry_after=1.0))
 
         def info(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             return self._servicer.ServerReflectionInfo(requests, context)  # type: ignore[no-any-return]
 
         setattr(info, THREADS, self._pool)
+        setattr(refuse, THREADS, self._refusing)
         read = reflection_pb2.ServerReflectionRequest.FromString
         write = reflection_pb2.ServerReflectionResponse.SerializeToString
-        return grpc.method_handlers_generic_handler(
-            reflection.SERVICE_NAME, {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(info, read, write)}
+        return _Bounded(
+            self._pool,
+            grpc.stream_stream_rpc_method_handler(info, read, write),
+            grpc.stream_stream_rpc_method_handler(refuse, read, write),
         )
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=True)
+        self._refusing.shutdown(wait=True)
+
+
+class _Bounded(grpc.GenericRpcHandler):
+    def __init__(
+        self, pool: CountingPool, answering: grpc.RpcMethodHandler[Any, Any], refusing: grpc.RpcMethodHandler[Any, Any]
+    ) -> None:
+        self._pool = pool
+        self._answering = answering
+        self._refusing = refusing
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler of a call; None where it is for others."""
+        if handler_call_details.method != _METHOD:
+            return None
+        return self._refusing if self._pool.full else self._answering

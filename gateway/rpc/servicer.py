@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, ReadResult, Result
-from gateway.errors import CallerNotAllowed, GatewayError, InvalidField
+from gateway.errors import CallerNotAllowed, Draining, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
@@ -141,6 +141,8 @@ class CheckpointAdminServicer:
                 try:
                     self._service.delete(one.key, caller)
                     deleted += 1
+                except Draining:
+                    raise
                 except GatewayError as error:
                     failure = failure or error
             more = page.more and bool(page.partitions)

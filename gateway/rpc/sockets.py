@@ -44,8 +44,8 @@ class Placed:
     inode: int
 
     def remove(self) -> None:
-        """Take it away, unless another file is there by now."""
-        with suppress(OSError, ListenError), _locked(self.path.parent):
+        """Take it away, unless another file is there by now, or others are at it: the next start replaces it."""
+        with suppress(OSError, ListenError), _locked(self.path.parent, 0.0):
             about = self.path.lstat()
             if (about.st_dev, about.st_ino) == (self.device, self.inode):
                 self.path.unlink()
@@ -116,13 +116,13 @@ def _group(name: str) -> int:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     """One gateway at a time. The lock is on the directory itself, so that nothing is left of it."""
     if not directory.is_dir():
         raise ListenError(f"there is no directory {directory}")
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for _ in range(round(LOCK_SECONDS / _POLL_SECONDS)):
+        for _ in range(1 + round(seconds / _POLL_SECONDS)):
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -60,6 +60,7 @@ class Metrics:
             Event.FOLDED: self._counter("disgw_commits_folded", "Commits that a higher one of their key stood for"),
             Event.DOUBTED: self._counter("disgw_writes_unknown", "Writes whose outcome is not known"),
             Event.OVERLOADED: self._counter("disgw_writes_overloaded", "Writes refused because too many wait"),
+            Event.READ_OVERLOADED: self._counter("disgw_reads_overloaded", "Reads refused because too many wait"),
             **{event: regressions.labels(label) for event, label in _REGRESSIONS.items()},
         }
         self.rpcs = Tallies(

@@ -16,8 +16,8 @@ class Stage(StrEnum):
 
 
 class Readiness:
-    """Thread-safe. ``shut_out`` gives why DIS takes no call of this gateway, empty where it does; ``circuits`` the
-    state of each circuit of the breaker.
+    """Thread-safe. ``shut_out`` gives why DIS is not asked, empty where it is; ``circuits`` the state of each circuit
+    of the breaker, and ``causes`` why it is so.
 
     A trouble of DIS is told, and makes it not ready only where ``follows_upstream``: all gateways have that trouble,
     and no consumer is helped if its pod is taken down for it.
@@ -27,6 +27,7 @@ class Readiness:
         self,
         shut_out: Callable[[], str] = str,
         circuits: Callable[[], Mapping[str, str]] = dict,
+        causes: Callable[[], Mapping[str, str]] = dict,
         *,
         follows_upstream: bool = False,
     ) -> None:
@@ -35,6 +36,7 @@ class Readiness:
         self._has_started = False
         self._shut_out = shut_out
         self._circuits = circuits
+        self._causes = causes
         self._follows_upstream = follows_upstream
 
     @property
@@ -83,5 +85,8 @@ class Readiness:
     def verbose(self) -> str:
         """A line for each thing."""
         lines = [self.words(), f"stage: {self.stage}"]
-        lines += [f"breaker {name}: {state}" for name, state in self._circuits().items()]
+        causes = self._causes()
+        for name, state in self._circuits().items():
+            cause = causes.get(name, "")
+            lines.append(f"breaker {name}: {state} ({cause})" if cause else f"breaker {name}: {state}")
         return "\n".join(lines)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import requests
 
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.emulator import Emulator
 from tests.cli.test_processes import Process, address_in, begin, run, serving
 from tests.integration.test_transport import unused_port
-from tests.support import APP, STREAM, Client
+from tests.support import APP, STREAM, Client, key, wait_until
 
 __all__ = ["begin"]
 
@@ -42,8 +47,10 @@ def test_a_second_signal_ends_it_at_once_and_is_no_success(emulator: Emulator, b
     gateway, client = started(begin, emulator)
     client.commit(1)
     gateway.process.send_signal(signal.SIGTERM)
+    gateway.process.send_signal(signal.SIGTERM)  # at the same time it is the same request
     gateway.wait_for('"draining"')
-    gateway.process.send_signal(signal.SIGTERM)
+    client.commit(2)
+    wait_until(lambda: gateway.ended(signal.SIGTERM))
     assert gateway.finish() == 1
     assert json.loads(gateway.lines[-1])["event"] == "stopped_at_once"
     client.channel.close()
@@ -134,3 +141,45 @@ def test_nobody_ends_it_by_http_otherwise(emulator: Emulator, begin: Callable[..
     assert requests.post(f"http://{admin}/quitquitquit", timeout=10).status_code == 404
     client.channel.close()
     assert gateway.stop() == 0
+
+
+def test_a_read_that_dis_does_not_answer_does_not_keep_it_from_a_clean_end(
+    emulator: Emulator, begin: Callable[..., Process]
+) -> None:
+    gateway, client = started(begin, emulator, DISGW_UPSTREAM__READ_TIMEOUT_SECONDS="300")
+    client.commit(1)
+    emulator.inject("hold", method="GET", times=0)
+    reading = client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key("1")), timeout=300)
+    emulator.wait_for_held(1)
+    reading.cancel()
+    client.channel.close()
+    assert gateway.stop() == 0
+    emulator.release()
+
+
+def test_a_lock_that_somebody_holds_does_not_keep_it_from_a_clean_end(
+    emulator: Emulator, begin: Callable[..., Process], tmp_path: Path
+) -> None:
+    gateway = begin("serve", **serving(emulator, DISGW_SERVER__LISTEN=f"unix://{tmp_path}/gateway.sock"))
+    gateway.wait_for('"serving"')
+    directory = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_SH)
+    assert gateway.stop() == 0
+    os.close(directory)
+
+
+def test_a_write_that_dis_does_not_answer_ends_it_as_failed_and_says_so(
+    emulator: Emulator, begin: Callable[..., Process]
+) -> None:
+    gateway, client = started(begin, emulator, DISGW_SERVER__GRACE_SECONDS="0")
+    client.commit(1)
+    emulator.inject("hold", method="POST", times=0)
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(client.failure, client.commit, 2)
+        emulator.wait_for_held(1)
+        gateway.process.send_signal(signal.SIGTERM)
+        assert pending.result(30).reason == "COMMIT_OUTCOME_UNKNOWN"
+    assert gateway.finish() == 1
+    assert json.loads(gateway.lines[-1])["event"] == "stopped_at_once"
+    client.channel.close()
+    emulator.release()

@@ -56,6 +56,12 @@ class Process:
                 return line
         raise AssertionError(f"{words!r} did not come: {self.lines}")
 
+    def ended(self, number: signal.Signals) -> bool:
+        """Whether it has; asks it to, else."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.poll() is not None
+
     def finish(self) -> int:
         assert self.process.stdout is not None
         self.lines += self.process.stdout.readlines()

@@ -63,7 +63,7 @@ def test_a_gateway_that_dis_takes_nothing_from_says_so_and_is_not_ready_where_co
     words = "not ready" if follows else "ready"
     first, *rest = answer.text.splitlines()
     assert first == f"{words}, but DIS is not asked: UPSTREAM_CREDENTIALS_REJECTED"
-    assert rest[:2] == ["stage: ready", "breaker all: open"]
+    assert rest[:2] == ["stage: ready", "breaker all: open (UPSTREAM_CREDENTIALS_REJECTED)"]
     assert b'disgw_breaker_open{circuit="all"} 1.0' in running.gateway.metrics.text()
 
 

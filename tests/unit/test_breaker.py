@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.dis.breaker import ALL, WINDOW, Breaker, BreakerSettings, Kind, State, Ticket
 from gateway.errors import CircuitOpen, CommitOutcomeUnknown, GatewayError, Status, UpstreamError, UpstreamUnavailable
@@ -191,13 +195,64 @@ def test_who_is_shut_out_is_wanted_again_when_a_probe_is_due(rig: Rig) -> None:
     assert rig.breaker.shut_out == ""  # else calls that follow readiness would never come, and so no probe
 
 
-def test_who_finds_neither_reads_nor_writes_possible_is_shut_out(rig: Rig) -> None:
+def test_who_finds_writes_impossible_is_told_why_and_wanted_again_when_a_probe_is_due(rig: Rig) -> None:
     for _ in range(10):
         rig.call(DOWN)
+    assert rig.breaker.shut_out == "UPSTREAM_UNAVAILABLE"  # a consumer reads once, and then commits
+    assert rig.breaker.causes() == {"write": "UPSTREAM_UNAVAILABLE"}
+    assert rig.breaker.states()["write"] is State.OPEN
+    rig.now += 5
     assert rig.breaker.shut_out == ""
+    assert rig.breaker.states()["write"] is State.PROBING  # the next call is one: nothing is kept from DIS
+
+
+def test_a_probe_of_reads_is_not_lost_when_the_keys_are_revoked_meanwhile(rig: Rig) -> None:
     for _ in range(10):
         rig.call(DOWN, READ)
-    assert rig.breaker.shut_out == "UPSTREAM_UNAVAILABLE"
+    rig.now += 5
+    probe, write = rig.entered(READ), rig.entered()
+    rig.breaker.leave(write, REJECTED)
+    rig.breaker.leave(probe, REJECTED)
+    rig.now += 60
+    assert rig.call()
+    assert rig.call(kind=READ)
+    assert set(rig.breaker.states().values()) == {State.CLOSED}
+
+
+ENDS = st.sampled_from([None, DOWN, REJECTED, BLACKLISTED, THROTTLED, CommitOutcomeUnknown("cut"), "withdrawn"])
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(Kind), st.sampled_from(["one", "two"]), ENDS, st.sampled_from([0.0, 1.0, 5.0, 60.0])),
+        max_size=60,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_whatever_comes_no_probe_is_left_behind_and_it_recovers(
+    steps: list[tuple[Kind, str, GatewayError | str | None, float]], chance: Random
+) -> None:
+    rig = Rig()
+    under_way: list[tuple[Ticket, GatewayError | str | None]] = []
+
+    def end() -> None:
+        ticket, error = under_way.pop(chance.randrange(len(under_way)))
+        if isinstance(error, str):
+            rig.breaker.withdraw(ticket, rejected=chance.random() < 0.5)
+        else:
+            rig.breaker.leave(ticket, error)
+
+    for kind, by, error, seconds in steps:
+        if (ticket := rig.enter(kind, by)) is not None:
+            under_way.append((ticket, error))
+        if under_way and chance.random() < 0.5:
+            end()
+        rig.now += seconds
+    while under_way:
+        end()
+    rig.now += 1000
+    assert all(rig.call(kind=kind, by="three") for kind in (*Kind, *Kind))
+    assert set(rig.breaker.states().values()) == {State.CLOSED}
 
 
 def test_a_probe_that_finds_nobody_leaves_all_calls_shut_out_for_as_long_again(rig: Rig) -> None:

@@ -190,6 +190,19 @@ def test_what_dis_said_is_told_if_the_breaker_opens_before_the_next_attempt() ->
     assert caught.value.metadata["dis_error_code"] == "DIS.5000"
 
 
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "soon", "1 Jan 2026"]
+)
+def test_a_date_that_no_clock_has_is_not_learned_and_holds_nothing_up(date: str) -> None:
+    rig = Rig(error("DIS.4105", 441, Date=date))
+    with pytest.raises(UpstreamError):
+        rig.read()
+    assert rig.client.clock_offset == timedelta()
+    rig.now += 60
+    assert rig.read() is not None
+    assert rig.breaker.states()["all"] == "closed"
+
+
 @pytest.mark.parametrize("minutes", [-40, 40])
 def test_each_of_the_calls_under_way_when_the_clock_has_jumped_is_sent_again(minutes: int) -> None:
     rig = Rig()

@@ -770,3 +770,17 @@ def test_a_key_that_nobody_uses_has_no_lane(rig: Rig) -> None:
     rig.get()
     assert rig.service.depth() == 0
     assert rig.service.active() == 0
+
+
+def test_a_write_for_which_no_thread_can_be_started_is_carried_out_once_by_one_that_there_is(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.commit(1)
+
+    def no_more() -> None:  # the queue of the pool has the work by then
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(rig.service._workers, "_adjust_thread_count", no_more)
+    assert [rig.commit(2).sequence_number, rig.commit(3).sequence_number] == [SequenceNumber(2), SequenceNumber(3)]
+    assert rig.store.calls == ["commit 1", "commit 2", "commit 3"]
+    assert rig.service.close(10.0)
