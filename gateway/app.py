@@ -183,10 +183,14 @@ class Gateway:
                 if time.monotonic() + seconds > until or wait(seconds):
                     raise
 
-    def drain(self) -> Farewell:
-        """Serve on, though not ready, until clients have left or the grace period is over; gives which of them."""
+    def leave(self) -> None:
+        """Say that it is not ready, and serve on."""
         self.readiness.draining()
         self._server.leave()
+
+    def drain(self) -> Farewell:
+        """Serve on, though not ready, until clients have left or the grace period is over; gives which of them."""
+        self.leave()
         server = self._config.server
         departure = Departure(server.grace_seconds, server.quiet_seconds, time.monotonic)
         while (why := departure.over(self._server.connections())) is None:

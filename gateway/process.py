@@ -84,6 +84,7 @@ def _origins(loaded: LoadedConfig, *, dev: bool) -> dict[str, str]:
 def _end(gateway: Gateway, config: Config) -> int:
     """Serve until clients have left, finish what was taken, and stop; gives the exit code."""
     grace = config.server.grace_seconds
+    gateway.leave()
     log.info("draining", grace_seconds=grace, connections=gateway.connections)
     why = gateway.drain()
     if why is Farewell.GRACE_OVER:

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from gateway.errors import Overloaded
@@ -20,11 +22,30 @@ _STREAMS_MAX = 16
 """Streams that are open or wait for a thread; more are refused, so that they do not use up the server's calls."""
 
 
+class _Symbols:
+    """The pool of descriptors, which knows methods, but not in which file they are: ghz and others ask just that."""
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - the pool's name for it
+        """Find the file that defines ``symbol``. Raises KeyError if none does."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
+
+
 class Reflection:
     """Tells clients such as grpcurl what there is to call."""
 
     def __init__(self, services: Sequence[str]) -> None:
-        self._servicer = reflection.ReflectionServicer((*services, reflection.SERVICE_NAME))
+        self._servicer = reflection.ReflectionServicer(
+            (*services, reflection.SERVICE_NAME), pool=_Symbols(descriptor_pool.Default())
+        )
         self._pool = CountingPool(_REFLECTION_THREADS, _STREAMS_MAX, "reflection")
         self._refusing = ThreadPoolExecutor(1, thread_name_prefix="reflection-refusal")
 

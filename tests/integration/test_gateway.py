@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -433,6 +434,26 @@ def test_reflection_lists_the_service(client: Client) -> None:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     answer = next(iter(stub.ServerReflectionInfo(iter([request]), timeout=20)))
     assert "disgateway.v1.CheckpointService" in [s.name for s in answer.list_services_response.service]
+
+
+@pytest.mark.parametrize(
+    "symbol", ["CheckpointService", "CheckpointService.GetCheckpoint", "Checkpoint", "CommitResult"]
+)
+def test_reflection_finds_the_file_of_a_service_a_method_and_a_type(client: Client, symbol: str) -> None:
+    answer = reflected(client, f"disgateway.v1.{symbol}")
+    files = [FileDescriptorProto.FromString(one).name for one in answer.file_descriptor_response.file_descriptor_proto]
+    assert "disgateway/v1/checkpoint.proto" in files
+
+
+@pytest.mark.parametrize("symbol", ["", "nonsense", "disgateway.v1.CheckpointService.Nonsense"])
+def test_reflection_says_that_there_is_no_such_symbol(client: Client, symbol: str) -> None:
+    assert reflected(client, symbol).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def reflected(client: Client, symbol: str) -> reflection_pb2.ServerReflectionResponse:
+    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    return next(iter(stub.ServerReflectionInfo(iter([request]), timeout=10)))
 
 
 def test_what_is_cached_is_served_while_as_many_calls_as_may_wait_for_dis(emulator: Emulator, start: Start) -> None:
