@@ -12,6 +12,7 @@ PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 GRPCURL_VERSION := v1.9.3
 KUSTOMIZE_VERSION := v5.7.1
+TS_PROTO := clients/typescript/node_modules/.package-lock.json
 
 .PHONY: help
 help: ## Show this
@@ -69,11 +70,11 @@ lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
 	$(TOOLS)/buf format -d --exit-code protos
 
 .PHONY: proto
-proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Generate the committed stubs anew
+proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go $(TS_PROTO) ## Generate the committed stubs anew
 	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/generate
 
 .PHONY: proto-check
-proto-check: $(BIN)/.ready $(TOOLS)/protoc-gen-go ## Fail if the committed stubs are not what the proto says
+proto-check: $(BIN)/.ready $(TOOLS)/protoc-gen-go $(TS_PROTO) ## Fail if the committed stubs are not what the proto says
 	PYTHON=$(BIN)/python TOOLS=$(TOOLS) scripts/generate --check
 
 .PHONY: fuzz
@@ -159,6 +160,11 @@ $(TOOLS)/protoc-gen-go:
 	mkdir -p $(TOOLS)
 	GOBIN=$(CURDIR)/$(TOOLS) go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GEN_GO_GRPC_VERSION)
 	GOBIN=$(CURDIR)/$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+
+# ts-proto, of the version that the client's own lock file has.
+$(TS_PROTO): clients/typescript/package-lock.json
+	cd clients/typescript && npm ci --silent --no-audit --no-fund --ignore-scripts
+	touch $@
 
 $(TOOLS)/grpcurl:
 	mkdir -p $(TOOLS)
