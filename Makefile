@@ -11,6 +11,8 @@ BUF_VERSION := 1.75.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 GRPCURL_VERSION := v1.9.3
+# The last release whose proto is kept under tests/compat: nothing may break a program that was made for it.
+RELEASED := v0.1.0
 KUSTOMIZE_VERSION := v5.7.1
 TS_PROTO := clients/typescript/node_modules/.package-lock.json
 
@@ -59,7 +61,7 @@ conformance: $(BIN)/.ready ## Build every client, hold the transcript with each,
 	$(BIN)/python -m clients.conformance $(LANGUAGES)
 
 .PHONY: lint
-lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
+lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto, and that the proto breaks no program of the last release
 	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/image-test scripts/mutants
 	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/image-test scripts/mutants
 	$(BIN)/mypy
@@ -68,6 +70,10 @@ lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto
 	cp $(VENV)/lib/python3*/site-packages/google/rpc/status.proto .cache/googleapis/google/rpc/
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format -d --exit-code protos
+	$(BIN)/python -m grpc_tools.protoc -I tests/compat/$(RELEASED) -I .cache/googleapis --include_imports --include_source_info \
+	  --descriptor_set_out=.cache/released.binpb disgateway/v1/checkpoint.proto
+	$(TOOLS)/buf build -o .cache/now.binpb
+	$(TOOLS)/buf breaking .cache/now.binpb --against .cache/released.binpb --exclude-imports
 
 .PHONY: proto
 proto: $(BIN)/.ready $(TOOLS)/protoc-gen-go $(TS_PROTO) ## Generate the committed stubs anew
