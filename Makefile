@@ -13,12 +13,14 @@ PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 GRPCURL_VERSION := v1.9.3
 # The last release whose proto is kept under tests/compat: nothing may break a program that was made for it.
 RELEASED := v0.1.0
+HEALTH_PROBE_VERSION := v0.4.61
+GHZ_VERSION := v0.93.0
 KUSTOMIZE_VERSION := v5.7.1
 TS_PROTO := clients/typescript/node_modules/.package-lock.json
 
 .PHONY: help
 help: ## Show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(BIN)/.ready: requirements/dev.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -60,10 +62,14 @@ endif
 conformance: $(BIN)/.ready ## Build every client, hold the transcript with each, restart the gateway under it
 	$(BIN)/python -m clients.conformance $(LANGUAGES)
 
+.PHONY: test-tools
+test-tools: $(BIN)/.ready $(TOOLS)/buf $(TOOLS)/grpcurl $(TOOLS)/grpc-health-probe $(TOOLS)/ghz ## Other people's tools against a gateway, and a proxy in between (needs Go)
+	$(BIN)/python scripts/test-tools $(TOOLS)
+
 .PHONY: lint
 lint: $(BIN)/.ready $(TOOLS)/buf ## Style, types, layering, proto, and that the proto breaks no program of the last release
-	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/image-test scripts/mutants
-	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/image-test scripts/mutants
+	$(BIN)/ruff check --no-cache . scripts/audit scripts/document scripts/image-test scripts/mutants scripts/test-tools
+	$(BIN)/ruff format --check . scripts/audit scripts/document scripts/image-test scripts/mutants scripts/test-tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mkdir -p .cache/googleapis/google/rpc
@@ -175,6 +181,14 @@ $(TS_PROTO): clients/typescript/package-lock.json
 $(TOOLS)/grpcurl:
 	mkdir -p $(TOOLS)
 	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+
+$(TOOLS)/grpc-health-probe:
+	mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/grpc-ecosystem/grpc-health-probe@$(HEALTH_PROBE_VERSION)
+
+$(TOOLS)/ghz:
+	mkdir -p $(TOOLS)
+	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/bojand/ghz/cmd/ghz@$(GHZ_VERSION)
 
 $(TOOLS)/kustomize:
 	mkdir -p $(TOOLS)

@@ -108,12 +108,14 @@ class Process:
 class Backend:
     """A gateway and an emulator of DIS, processes of their own, that nobody has used before. Ends with ``with``."""
 
-    def __init__(self, folder: Path, listen: str = "127.0.0.1:0") -> None:
+    def __init__(self, folder: Path, listen: str = "127.0.0.1:0", **configuration: str) -> None:
+        """``configuration`` is that of the gateway, as in its environment, over what is usual here."""
         self._folder = folder
         self._listen = listen
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DISGW_")}
         keys = {"DISGW_CREDENTIALS__ACCESS_KEY": "CONFORMANCE", "DISGW_CREDENTIALS__SECRET_KEY": os.urandom(20).hex()}
-        self._environ = {**kept, **keys, "PYTHONUNBUFFERED": "1"}
+        # Asked to stop, it would serve those who stay connected for longer than anybody wants to watch.
+        self._environ = {**kept, **keys, "PYTHONUNBUFFERED": "1", "DISGW_SERVER__GRACE_SECONDS": "1", **configuration}
         self._emulator: Process | None = None
         self._gateway: Process | None = None
         self.emulator = ""
@@ -150,12 +152,14 @@ class Backend:
             time.sleep(_EVERY_SECONDS)
         raise self._gateway.wrong("does not serve")
 
+    def signal_gateway(self, number: int) -> None:
+        """Send it a signal."""
+        self._running().signal(number)
+
     def end_gateway(self, number: int) -> int:
         """Send it a signal, and wait until it has ended; its exit code."""
-        if self._gateway is None:
-            raise ValueError("there is no gateway")
-        self._gateway.signal(number)
-        return self._gateway.finish()
+        self._running().signal(number)
+        return self._running().finish()
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the emulator's control API; what it answers."""
@@ -165,6 +169,11 @@ class Backend:
             text = answer.read()
         return json.loads(text) if text else None
 
+    def _running(self) -> Process:
+        if self._gateway is None:
+            raise ValueError("there is no gateway")
+        return self._gateway
+
     def _begin_emulator(self) -> None:
         self._emulator = self._start(
             "emulator", ["emulator", "--port", "0", "--auto-create"], self._folder / "emulator.log"
@@ -173,8 +182,6 @@ class Backend:
             variable = f"DISGW_UPSTREAM__{name}"
             self._environ[variable] = _exported(self._emulator, variable)
         self.emulator = self._environ["DISGW_UPSTREAM__ENDPOINT"]
-        # Asked to stop, it would serve those who stay connected for longer than anybody wants to watch.
-        self._environ["DISGW_SERVER__GRACE_SECONDS"] = "1"
 
     def _start(self, name: str, arguments: list[str], errors: Path) -> Process:
         command = [sys.executable, "-m", "gateway.cli", *arguments]

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from gateway.rpc.handlers import THREADS
@@ -14,11 +16,27 @@ from gateway.rpc.handlers import THREADS
 _REFLECTION_THREADS = 2
 
 
+class _Symbols:
+    """The default pool, which also finds methods: clients such as ghz ask for ``package.Service.Method``."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - the name that it has there
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
+
+
 class Reflection:
     """Tells clients such as grpcurl what there is to call."""
 
     def __init__(self, services: Sequence[str]) -> None:
-        self._servicer = reflection.ReflectionServicer((*services, reflection.SERVICE_NAME))
+        self._servicer = reflection.ReflectionServicer((*services, reflection.SERVICE_NAME), _Symbols())
         self._pool = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
 
     def handlers(self) -> grpc.GenericRpcHandler:

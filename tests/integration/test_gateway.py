@@ -431,3 +431,19 @@ def test_reflection_lists_the_service(client: Client) -> None:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     answer = next(iter(stub.ServerReflectionInfo(iter([request]), timeout=20)))
     assert "disgateway.v1.CheckpointService" in [s.name for s in answer.list_services_response.service]
+
+
+@pytest.mark.parametrize("symbol", ["CheckpointService", "CheckpointService.GetCheckpoint", "CheckpointKey"])
+def test_reflection_finds_the_file_of_a_service_a_method_and_a_message(client: Client, symbol: str) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"disgateway.v1.{symbol}")
+    answer = next(iter(stub.ServerReflectionInfo(iter([request]), timeout=20)))
+    files = answer.file_descriptor_response.file_descriptor_proto
+    assert any(b"disgateway/v1/checkpoint.proto" in one for one in files)
+
+
+def test_reflection_says_that_it_does_not_find_a_symbol(client: Client) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(client.channel)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol="disgateway.v1.CheckpointService.Gone")
+    answer = next(iter(stub.ServerReflectionInfo(iter([request]), timeout=20)))
+    assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
