@@ -15,8 +15,8 @@ from collections.abc import Iterable
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc
+from disgateway.v1 import checkpoint_pb2 as pb
+from disgateway.v1 import checkpoint_pb2_grpc
 
 TIMEOUT = 20
 """Seconds for one call, the wait for a gateway that is still starting included."""

@@ -12,6 +12,7 @@ from gateway.cli import options
 from gateway.cli.client import channel, shown_seconds
 from gateway.cli.exits import Exit
 
+_RESULTS: dict[int, str] = {pb.COMMIT_RESULT_COMMITTED: "committed", pb.COMMIT_RESULT_SUPERSEDED: "superseded"}
 _SOURCES: dict[int, str] = {
     pb.CHECKPOINT_SOURCE_CACHE: "cache",
     pb.CHECKPOINT_SOURCE_UPSTREAM: "DIS",
@@ -98,7 +99,8 @@ def commit(
     )
     with channel(target, output) as opened:
         answer = pb_grpc.CheckpointServiceStub(opened).CommitCheckpoint(request, timeout=timeout)
-    result = pb.CommitResult.Name(answer.result).removeprefix("COMMIT_RESULT_").lower()
+    # A later gateway may have other results; OK says that the commit stands all the same.
+    result = _RESULTS.get(answer.result, "committed")
     if output == "json":
         _print_json({"result": result, "effective": _shown(answer.effective)})
     else:

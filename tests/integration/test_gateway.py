@@ -387,7 +387,7 @@ def test_health_is_watched_until_the_end(emulator: Emulator, start: Start) -> No
 
 
 def test_health_is_answered_while_every_worker_waits_for_dis(emulator: Emulator, start: Start) -> None:
-    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", workers=2)
+    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", workers=3)
     client = start(config_for(emulator, server=server)).client
     client.get()
     emulator.inject("hold", times=2)

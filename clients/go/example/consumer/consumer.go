@@ -25,6 +25,8 @@ type consumer struct {
 	gateway     pb.CheckpointServiceClient
 	key         *pb.CheckpointKey
 	commitEvery int
+	commitAfter time.Duration // at the latest so long after the first record that is not committed; looked at with each record
+	now         func() time.Time
 	records     func(ctx context.Context, after int64) iter.Seq[int64] // the numbers of the records after that one
 	pause       func(ctx context.Context, d time.Duration)
 	out         io.Writer
@@ -42,12 +44,16 @@ func (c *consumer) run(ctx context.Context) error {
 		return fmt.Errorf("not started, as the checkpoint cannot be read: %v", gatewayerr.From(err))
 	}
 	processed, uncommitted := 0, 0
+	var since time.Time // the first of the uncommitted ones was finished
 	for number := range c.records(ctx, last) {
 		// Here a real consumer works on the record, and goes on when it has finished.
 		last = number
 		processed++
 		uncommitted++
-		if uncommitted == c.commitEvery {
+		if uncommitted == 1 {
+			since = c.now()
+		}
+		if uncommitted == c.commitEvery || c.now().Sub(since) >= c.commitAfter {
 			if err := c.commit(ctx, last); err != nil {
 				return err
 			}

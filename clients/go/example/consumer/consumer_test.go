@@ -97,6 +97,7 @@ type harness struct {
 	*consumer
 	seen   []int64 // the records that were processed
 	pauses []time.Duration
+	clock  time.Time // as long as the test does not set it on, no time passes
 	out    bytes.Buffer
 }
 
@@ -126,6 +127,8 @@ func startOn(t *testing.T, listener net.Listener, target string, fake *fakeGatew
 		gateway:     pb.NewCheckpointServiceClient(conn),
 		key:         &pb.CheckpointKey{StreamName: "orders", AppName: "billing", PartitionId: "0"},
 		commitEvery: 3,
+		commitAfter: time.Minute,
+		now:         func() time.Time { return h.clock },
 		records: func(ctx context.Context, after int64) iter.Seq[int64] {
 			return h.record(simulated(records, 0)(ctx, after))
 		},
@@ -175,6 +178,20 @@ func TestFirstStartBeginsAtTheOldestRecordAndCommitsTheLastFinished(t *testing.T
 	wantEqual(t, "commits", fake.commits, "2", "5", "6")
 	h.wantOutput(t, "no checkpoint: starting at the oldest record",
 		"committed 2", "committed 5", "committed 6", "processed 7 records")
+}
+
+func TestWhatIsFinishedIsCommittedAfterAWhileThoughFewRecordsCome(t *testing.T) {
+	fake := &fakeGateway{}
+	h := start(t, fake, 5)
+	h.commitEvery = 100
+	h.now = func() time.Time {
+		h.clock = h.clock.Add(15 * time.Second) // with the first of those that are not committed it is looked at twice
+		return h.clock
+	}
+	if err := h.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "commits", fake.commits, "3", "4")
 }
 
 func TestRestartGoesOnWithTheRecordAfterTheCheckpoint(t *testing.T) {

@@ -1,5 +1,5 @@
 // Consumer is what a program that reads one partition of a DIS stream looks like with the gateway: it resumes after its
-// checkpoint, processes, commits now and then, and finishes with a last commit. It knows only the generated stubs.
+// checkpoint, processes, commits after so many records or so long, and finishes with a last commit. It knows only the generated stubs.
 //
 //	go run ./example/consumer -stream orders -app billing -partition 0
 //
@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"flag"
 	"fmt"
 	"iter"
@@ -23,6 +24,12 @@ import (
 	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
 )
 
+// serviceConfig is that of clients/service-config.json: the deadline of each call, and to wait for a gateway that is
+// not there yet. Its retries are left to consumer.retry, which says what it does and heeds the gateway's RetryInfo.
+//
+//go:embed service-config.json
+var serviceConfig string
+
 func main() {
 	target := flag.String("target", "127.0.0.1:50551", "the gateway: host:port, or unix:///path")
 	stream := flag.String("stream", "", "name of the DIS stream (mandatory)")
@@ -30,6 +37,7 @@ func main() {
 	partition := flag.String("partition", "0", `partition, such as "0" or "shardId-0000000000"`)
 	records := flag.Int("records", 0, "stop after so many records; 0 goes on until SIGTERM or SIGINT")
 	commitEvery := flag.Int("commit-every", 10, "commit after so many records")
+	commitAfter := flag.Duration("commit-after", time.Second, "commit at the latest after so long")
 	interval := flag.Duration("interval", 100*time.Millisecond, "time between two records")
 	flag.Parse()
 	if *stream == "" || *app == "" || *records < 0 || *commitEvery < 1 || flag.NArg() > 0 {
@@ -52,6 +60,8 @@ func main() {
 		gateway:     pb.NewCheckpointServiceClient(conn),
 		key:         &pb.CheckpointKey{StreamName: *stream, AppName: *app, PartitionId: *partition},
 		commitEvery: *commitEvery,
+		commitAfter: *commitAfter,
+		now:         time.Now,
 		records:     simulated(*records, *interval),
 		pause:       pause,
 		out:         os.Stdout,
@@ -69,7 +79,8 @@ func dial(target string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback, or a socket in the same pod
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: callTimeout}),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)), // the gateway may start after this program
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDisableRetry(),
 	)
 }
 

@@ -1,0 +1,1 @@
+"""Builds every client, holds the transcript with each, and restarts the gateway under each example."""

@@ -1,0 +1,39 @@
+"""Holds the conversation of TRANSCRIPT.md with a gateway whose DIS is the emulator: ``python -m transcript --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import grpc
+
+from disgateway.errors import failure_of
+from transcript.emulator import EmulatorControl
+from transcript.expect import Differs
+from transcript.steps import Conversation
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="transcript", description="hold the transcript's conversation with a gateway")
+    parser.add_argument("--target", default="127.0.0.1:50551", help="the gateway: host:port, or unix:///path")
+    parser.add_argument("--emulator", default="http://127.0.0.1:9552", help="the emulator, which forgets everything")
+    parser.add_argument("--stream", required=True, help="name of the DIS stream")
+    parser.add_argument("--app", required=True, help="name of the DIS app")
+    options = parser.parse_args()
+    emulator = EmulatorControl(options.emulator)
+    emulator.prepare(options.stream, options.app)
+    conversation = Conversation(options.target, emulator, options.stream, options.app)
+    for number, (name, take) in enumerate(conversation.steps(), 1):
+        try:
+            take()
+        except (Differs, grpc.RpcError) as error:
+            problem = failure_of(error) if isinstance(error, grpc.RpcError) else error
+            print(f"FAILED {number} {name}: {problem}", flush=True)
+            return 1
+        print(f"ok {number} {name}", flush=True)
+    conversation.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
