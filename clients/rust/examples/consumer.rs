@@ -130,7 +130,7 @@ async fn consume() -> Result<(), Box<dyn Error>> {
         interval: Duration::from_millis(args.opt_value_from_str("--interval-ms")?.unwrap_or(100)),
     };
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = async {
+    let stop = async move {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
