@@ -40,9 +40,17 @@ pub struct Failure {
 
 impl Failure {
     /// Whether the very same call may succeed later. Every call of the gateway may be sent twice.
+    ///
+    /// Without a reason the error is from tonic or from something in between. Of a connection that broke or a gateway
+    /// that went away it may make any of these codes, and the outcome is not known.
     #[must_use]
     pub fn retryable(&self) -> bool {
-        self.retry_after.is_some() || matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
+        self.retry_after.is_some()
+            || match self.code {
+                Code::Unavailable | Code::DeadlineExceeded => true,
+                Code::Cancelled | Code::Unknown | Code::Internal => self.reason.is_empty(),
+                _ => false,
+            }
     }
 
     fn new(code: Code, message: &str, details: ErrorDetails) -> Self {
@@ -63,11 +71,9 @@ impl Failure {
 
 impl From<&Status> for Failure {
     fn from(status: &Status) -> Self {
-        // What failed on this side has a source. tonic calls a deadline that has passed CANCELLED, and a connection that
-        // broke UNKNOWN, CANCELLED or INTERNAL: here they get the codes that they have in every other language.
+        // tonic calls a deadline that has passed CANCELLED; in every other language it is DEADLINE_EXCEEDED.
         let code = match status.code() {
             Code::Cancelled if timed_out(status) => Code::DeadlineExceeded,
-            Code::Unknown | Code::Cancelled | Code::Internal if status.source().is_some() => Code::Unavailable,
             code => code,
         };
         Self::new(code, status.message(), status.get_error_details())

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use crate::Failure;
 
 /// How long [`patiently`] tries: less than the 30 s that Kubernetes leaves after SIGTERM.
-pub const PATIENCE: Duration = Duration::from_secs(25);
+pub const PATIENCE: Duration = Duration::from_secs(22);
 
 /// Of one attempt.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -80,9 +80,18 @@ public record Failure(
     return new Failure(code, status.getMessage(), info.getReason(), info.getMetadataMap(), retryAfter, fields);
   }
 
-  /** Whether the very same call may succeed later. Every call of the gateway may be sent twice. */
+  /**
+   * Whether the very same call may succeed later. Every call of the gateway may be sent twice.
+   *
+   * <p>Without a reason the error is from gRPC or from something in between. Of a connection that broke or a gateway that
+   * went away it may make any of these codes, and the outcome is not known.
+   */
   public boolean retryable() {
-    return retryAfter.isPresent() || code == Status.Code.UNAVAILABLE || code == Status.Code.DEADLINE_EXCEEDED;
+    return retryAfter.isPresent() || switch (code) {
+      case UNAVAILABLE, DEADLINE_EXCEEDED -> true;
+      case CANCELLED, UNKNOWN, INTERNAL -> reason.isEmpty();
+      default -> false;
+    };
   }
 
   /** One line for a log. */

@@ -14,7 +14,7 @@ public final class Patience {
 
   /** With a limit of less than the 30 s that Kubernetes leaves after SIGTERM. */
   public Patience(ManagedChannel channel) {
-    this(channel, Duration.ofSeconds(25));
+    this(channel, Duration.ofSeconds(22));
   }
 
   public Patience(ManagedChannel channel, Duration limit) {
