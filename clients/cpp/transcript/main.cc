@@ -1,5 +1,5 @@
-// The transcript: one conversation with a gateway that has the emulator of DIS behind it. clients/TRANSCRIPT.md says what
-// is said, and what must come back.
+// The transcript: one conversation with a gateway that has the emulator of DIS behind it. clients/TRANSCRIPT.md says
+// what is said, and what must come back.
 
 #include <exception>
 #include <iostream>

@@ -1,5 +1,6 @@
-//! What a program that reads one partition of a DIS stream looks like with the gateway. It resumes after its checkpoint,
-//! processes, commits now and then, and finishes with a last commit on SIGTERM. The record stream is simulated.
+//! What a program that reads one partition of a DIS stream looks like with the gateway. It resumes after its
+//! checkpoint, processes, commits now and then, and finishes with a last commit on SIGTERM. The record stream is
+//! simulated.
 //!
 //!     cargo run --example consumer -- --stream orders --app billing --partition 0
 
@@ -36,7 +37,8 @@ impl Consumer {
         };
         let (mut processed, mut uncommitted) = (0, 0);
         let mut due = Instant::now();
-        // Stands for the DIS stream: a cursor of type AFTER_SEQUENCE_NUMBER at the checkpoint, TRIM_HORIZON without one.
+        // Stands for the DIS stream: a cursor of type AFTER_SEQUENCE_NUMBER at the checkpoint, TRIM_HORIZON without
+        // one.
         let mut records = interval(self.interval);
         loop {
             tokio::select! {

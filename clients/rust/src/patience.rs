@@ -13,8 +13,8 @@ pub const PATIENCE: Duration = Duration::from_secs(22);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Calls until there is an answer that stands, or for [`PATIENCE`]: a gateway that restarts is back within seconds. A
-/// commit whose outcome is unknown is sent again with the same number: that is safe, whether the first one was stored or
-/// not. tonic has no retries of its own and takes no service config.
+/// commit whose outcome is unknown is sent again with the same number: that is safe, whether the first one was stored
+/// or not. tonic has no retries of its own and takes no service config.
 ///
 /// # Errors
 /// The last failure.

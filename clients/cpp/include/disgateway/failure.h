@@ -37,8 +37,8 @@ struct Failure {
 
   grpc::StatusCode code = grpc::StatusCode::OK;
   std::string message;
-  // What to decide by. Empty where the error is not from the gateway: the connection broke, or the caller's own deadline
-  // has passed.
+  // What to decide by. Empty where the error is not from the gateway: the connection broke, or the caller's own
+  // deadline has passed.
   std::string reason;
   // Has dis_error_code, dis_request_id and http_status where DIS has answered with an error.
   std::map<std::string, std::string> metadata;
@@ -47,8 +47,8 @@ struct Failure {
   // The fields of the request that are wrong, such as key.partition_id.
   std::vector<std::string> fields;
 
-  // Whether the very same call may succeed later. Every call of the gateway may be sent twice. Without a reason the error
-  // is from gRPC or from something in between: of a connection that broke or a gateway that went away it may make
+  // Whether the very same call may succeed later. Every call of the gateway may be sent twice. Without a reason the
+  // error is from gRPC or from something in between: of a connection that broke or a gateway that went away it may make
   // CANCELLED, UNKNOWN or INTERNAL too, and the outcome is not known.
   bool Retryable() const;
   // One line for a log.

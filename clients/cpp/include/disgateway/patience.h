@@ -15,7 +15,8 @@ inline constexpr std::chrono::seconds kPatience{22};
 
 // Calls until there is an answer that stands, or for kPatience: a gateway that restarts is back within seconds. `call`
 // gets a new context for each attempt, and gives its status. A commit whose outcome is unknown is sent again with the
-// same number: that is safe, whether the first one was stored or not. The service config gives each attempt its deadline.
+// same number: that is safe, whether the first one was stored or not. The service config gives each attempt its
+// deadline.
 template <typename Call>
 grpc::Status Patiently(Call call) {
   const auto give_up = std::chrono::steady_clock::now() + kPatience;

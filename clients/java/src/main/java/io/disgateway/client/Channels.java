@@ -15,8 +15,8 @@ public final class Channels {
   private Channels() {}
 
   /**
-   * A channel to {@code host:port} or {@code unix:///path}, without TLS: the gateway is in the same pod. It connects with
-   * the first call, and again by itself when the gateway was away. Unix sockets need Linux on x86-64 or arm64.
+   * A channel to {@code host:port} or {@code unix:///path}, without TLS: the gateway is in the same pod. It connects
+   * with the first call, and again by itself when the gateway was away. Unix sockets need Linux on x86-64 or arm64.
    */
   public static ManagedChannelBuilder<?> to(String target) {
     return Grpc.newChannelBuilder(target, InsecureChannelCredentials.create());

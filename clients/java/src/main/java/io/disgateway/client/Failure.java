@@ -18,8 +18,8 @@ import java.util.Optional;
  *
  * @param reason what to decide by; empty where the error is not from the gateway: the connection broke, or the caller's
  *     own deadline has passed
- * @param metadata has {@code dis_error_code}, {@code dis_request_id} and {@code http_status} where DIS has answered with
- *     an error
+ * @param metadata has {@code dis_error_code}, {@code dis_request_id} and {@code http_status} where DIS has answered
+ *     with an error
  * @param retryAfter how long to wait before the same call again, where the gateway said so
  * @param fields the fields of the request that are wrong, such as {@code key.partition_id}
  */
@@ -83,8 +83,8 @@ public record Failure(
   /**
    * Whether the very same call may succeed later. Every call of the gateway may be sent twice.
    *
-   * <p>Without a reason the error is from gRPC or from something in between. Of a connection that broke or a gateway that
-   * went away it may make any of these codes, and the outcome is not known.
+   * <p>Without a reason the error is from gRPC or from something in between. Of a connection that broke or a gateway
+   * that went away it may make any of these codes, and the outcome is not known.
    */
   public boolean retryable() {
     return retryAfter.isPresent() || switch (code) {
