@@ -2,6 +2,7 @@ package io.disgateway.transcript;
 
 import io.disgateway.client.Failure;
 import io.grpc.StatusRuntimeException;
+import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
 
@@ -18,7 +19,7 @@ public final class Transcript {
 
   private Transcript() {}
 
-  public static void main(String[] args) throws Exception {
+  public static void main(String[] args) throws InterruptedException {
     var flags = new HashMap<String, String>();
     for (int i = 0; i + 1 < args.length; i += 2) {
       flags.put(args[i], args[i + 1]);
@@ -27,12 +28,14 @@ public final class Transcript {
       System.err.println("transcript: --target, --emulator, --stream and --app are mandatory");
       System.exit(2);
     }
-    boolean ok;
     try (var talk = new Conversation(
         flags.get("--target"), new Emulator(flags.get("--emulator")), flags.get("--stream"), flags.get("--app"))) {
-      ok = steps(talk).stream().allMatch(Transcript::holds);
+      boolean ok = steps(talk).stream().allMatch(Transcript::holds);
+      System.exit(ok ? 0 : 1);
+    } catch (Differs | IOException e) {
+      System.err.println("transcript: the emulator cannot be prepared: " + e);
+      System.exit(2);
     }
-    System.exit(ok ? 0 : 1);
   }
 
   private static List<Step> steps(Conversation talk) {
