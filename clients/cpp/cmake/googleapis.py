@@ -1,8 +1,10 @@
-"""Prints the folder of Python's googleapis-common-protos, if it is there."""
+"""Prints the folder that Python's googleapis-common-protos has its protos in; nothing if it is not installed."""
 
-import importlib.util
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
-found = importlib.util.find_spec("google.rpc.status_pb2") if importlib.util.find_spec("google") else None
-if found and found.origin:
-    print(Path(found.origin).parents[2])
+with suppress(ModuleNotFoundError):
+    found = find_spec("google.rpc.status_pb2")
+    if found and found.origin:
+        print(Path(found.origin).parents[2])
