@@ -1,0 +1,68 @@
+// The transcript: one conversation with a gateway that has the emulator of DIS behind it. clients/TRANSCRIPT.md says
+// what is said, and what must come back.
+
+#include <exception>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "conversation.h"
+
+namespace {
+
+struct Step {
+  int id;
+  const char* name;
+  void (Conversation::*hold)();
+};
+
+constexpr Step kSteps[] = {
+    {1, "get nothing", &Conversation::GetNothing},
+    {2, "commit", &Conversation::CommitFirst},
+    {3, "read back by the other spelling", &Conversation::ReadBack},
+    {4, "regression refused", &Conversation::Regression},
+    {5, "rewind", &Conversation::Rewind},
+    {6, "metadata with astral characters", &Conversation::AstralMetadata},
+    {7, "invalid field", &Conversation::InvalidField},
+    {8, "batch with one failing item", &Conversation::Batch},
+    {9, "stream of 1,000 commits", &Conversation::Stream},
+    {10, "watch sees a change", &Conversation::Watch},
+    {11, "list with lag", &Conversation::List},
+    {12, "delete", &Conversation::Delete},
+    {13, "deadline passes", &Conversation::Deadline},
+    {14, "upstream outage", &Conversation::Outage},
+    {15, "lost answer", &Conversation::LostAnswer},
+    {16, "fenced consumer", &Conversation::Fenced},
+    {17, "resume after reconnecting", &Conversation::Reconnect},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::map<std::string, std::string> flags;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    flags[argv[i]] = argv[i + 1];
+  }
+  for (const char* flag : {"--target", "--emulator", "--stream", "--app"}) {
+    if (flags.count(flag) == 0) {
+      std::cerr << "transcript: " << flag << " is mandatory" << std::endl;
+      return 2;
+    }
+  }
+  try {
+    Conversation talk(flags["--target"], Emulator(flags["--emulator"]), flags["--stream"], flags["--app"]);
+    for (const Step& step : kSteps) {
+      try {
+        (talk.*step.hold)();
+      } catch (const std::exception& differs) {
+        std::cout << "FAILED " << step.id << " " << step.name << ": " << differs.what() << std::endl;
+        return 1;
+      }
+      std::cout << "ok " << step.id << " " << step.name << std::endl;
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << "transcript: " << error.what() << std::endl;
+    return 2;
+  }
+}
