@@ -44,7 +44,8 @@ class Process:
                 encoding="utf-8",
                 errors="replace",
             )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def next_line(self, seconds: float = WAIT_SECONDS) -> tuple[float, str] | None:
         """The next line, and when it came; None after the last one. Raises :class:`WentWrong` if none comes in time."""
@@ -91,6 +92,7 @@ class Process:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._reader.join(WAIT_SECONDS)
 
     def wrong(self, problem: str) -> WentWrong:
         """What went wrong with it, with all that it printed."""
@@ -100,8 +102,9 @@ class Process:
 
     def _read(self) -> None:
         if self._process.stdout is not None:
-            for line in self._process.stdout:
-                self._queue.put((time.monotonic(), line.rstrip("\n")))
+            with self._process.stdout as lines:
+                for line in lines:
+                    self._queue.put((time.monotonic(), line.rstrip("\n")))
         self._queue.put(None)
 
 
