@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -95,6 +96,7 @@ class DisClient:
         self._resilience = resilience
         self._sleep = sleep
         self.clock_offset = timedelta()
+        self._learning = threading.Lock()
         self._signer = RequestSigner(endpoint, now)
         self._project = f"/v2/{endpoint.project_id}"
         self._path = f"{self._project}/checkpoints"
@@ -294,9 +296,12 @@ class DisClient:
             return False
         if abs(learned - offset) < _SKEW or abs(learned) > _SKEW_MAX:
             return False
-        if abs(learned - self.clock_offset) >= _SKEW:  # another call may have learned it before
-            log.warning("clock_offset_learned", seconds=learned.total_seconds(), before=offset.total_seconds())
-            self.clock_offset = learned
+        with self._learning:
+            before, news = self.clock_offset, abs(learned - self.clock_offset) >= _SKEW
+            if news:  # else another call has learned it before
+                self.clock_offset = learned
+        if news:
+            log.warning("clock_offset_learned", seconds=learned.total_seconds(), before=before.total_seconds())
         return True
 
 
