@@ -62,7 +62,7 @@ def survive_restarts(language: Language, folder: Path) -> None:
             backend.control("POST", "release")
             _begin_and_wait(backend, example)
 
-            last = _stop(example)
+            last = stop(example)
             _check_stored(language, backend, last)
         finally:
             example.kill()
@@ -70,7 +70,7 @@ def survive_restarts(language: Language, folder: Path) -> None:
         again = _example(language, backend, folder)
         try:
             again.wait_for(lambda line: line == f"resuming after {last}", f"'resuming after {last}'")
-            _stop(again)
+            stop(again)
         finally:
             again.kill()
 
@@ -110,7 +110,7 @@ def _wait_until_used(backend: Backend) -> None:
         time.sleep(_EVERY_SECONDS)
 
 
-def _stop(example: Process) -> int:
+def stop(example: Process) -> int:
     """SIGTERM; checks what it printed, and returns the number of the last record that it committed."""
     example.signal(signal.SIGTERM)
     if code := example.finish():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clients.conformance import languages
-from clients.conformance.checks import steps
+from clients.conformance.checks import steps, stop
 from clients.conformance.languages import CLIENTS, BuildFailed, Language, known
 from clients.conformance.processes import Process, WentWrong
 from clients.conformance.report import Outcome, table, verdict
@@ -129,3 +129,36 @@ def test_what_is_missing_fails_only_where_all_are_required(
 ) -> None:
     said, verdict_is_well = verdict(outcomes, ROWS, require_all=require_all)
     assert (said.splitlines()[-1], verdict_is_well) == (last, well)
+
+
+ENDS_UPON_SIGTERM = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("no checkpoint: starting at the oldest record", "committed 4", sep="\\n", flush=True)
+signal.sigwait({signal.SIGTERM})
+print("committed 9", *sys.argv[1:], sep="\\n", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (["processed 10 records"], ""),
+        (["processed 12 records"], "has not committed 11"),
+        (["committed 7", "processed 8 records"], "out of order"),
+        (["committed 9", "processed 10 records"], "twice"),
+        ([], "has not said once"),
+    ],
+)
+def test_an_example_that_loses_or_repeats_something_is_caught(tmp_path: Path, said: list[str], problem: str) -> None:
+    command = [sys.executable, "-c", ENDS_UPON_SIGTERM, *said]
+    example = Process("the example", command, tmp_path, {}, tmp_path / "errors")
+    try:
+        example.wait_for(lambda line: line == "committed 4", "'committed 4'")
+        if problem:
+            with pytest.raises(WentWrong, match=problem):
+                stop(example)
+        else:
+            assert stop(example) == 9
+    finally:
+        example.kill()
