@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+LOAD = str(ROOT / ".cache" / "bench-load")
 DELAY = 0.02
 CONNECTIONS = 64
 
@@ -50,7 +51,7 @@ def gateway() -> Iterator[str]:
     """A gateway before a DIS that is slow; gives the address to call."""
     with tempfile.TemporaryDirectory() as work:
         target = f"unix://{work}/gateway.sock"
-        with running(sys.executable, str(ROOT / "bench" / "slow_dis.py"), "--delay", str(DELAY)) as dis:
+        with running(LOAD, "-mode", "dis", "-delay", f"{DELAY}s") as dis:
             assert dis.stdout is not None
             settings = {
                 "DISGW_UPSTREAM__ENDPOINT": dis.stdout.readline().strip(),
@@ -72,8 +73,7 @@ def gateway() -> Iterator[str]:
 
 def rate(target: str, *options: str) -> float:
     """Acknowledgements a second."""
-    load = str(ROOT / ".cache" / "bench-load")
-    done = subprocess.run([load, "-target", target, *options], capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run([LOAD, "-target", target, *options], capture_output=True, text=True, check=True, timeout=300)
     result = json.loads(done.stdout)
     return float(result["acknowledged"]) / float(result["seconds"])
 

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from bench.lanes import Row, running
+from bench.lanes import LOAD, Row, running
 from gateway import wiring
 from gateway.config import Config
 from gateway.dis.client import DisClient, checkpoint_query
@@ -40,8 +38,7 @@ Call = Callable[[], object]
 
 def rows() -> list[Row]:
     """Microseconds of CPU for each call, and what that is of a read by ``huaweicloudsdkdis``."""
-    script = str(Path(__file__).parent / "slow_dis.py")
-    with running(sys.executable, script, "--delay", "0") as dis:
+    with running(LOAD, "-mode", "dis", "-delay", "0s") as dis:
         assert dis.stdout is not None
         url = dis.stdout.readline().strip()
         calls = {

@@ -25,7 +25,8 @@ var (
 	seconds = flag.Float64("seconds", 5, "how long (hot)")
 	keys    = flag.Int("keys", 1000, "how many keys are committed at once (batch, stream)")
 	rounds  = flag.Int("rounds", 5, "how many times (batch, stream)")
-	mode    = flag.String("mode", "hot", "hot, hotstream, batch or stream")
+	mode    = flag.String("mode", "hot", "hot, hotstream, batch or stream; or dis, which serves as a DIS that only waits")
+	delay   = flag.Duration("delay", 20*time.Millisecond, "how long each answer takes (dis)")
 )
 
 func commit(partition int, number int64) *pb.CommitCheckpointRequest {
@@ -153,6 +154,9 @@ func stream(gateway pb.CheckpointServiceClient, round int) int64 {
 
 func main() {
 	flag.Parse()
+	if *mode == "dis" {
+		serveDis(*delay)
+	}
 	conn, err := grpc.NewClient(*target, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		log.Fatal(err)

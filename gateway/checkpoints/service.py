@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 import structlog
@@ -37,6 +37,7 @@ from gateway.checkpoints.work import (
     Start,
     WriteJob,
 )
+from gateway.checkpoints.workers import Workers
 from gateway.errors import (
     CommitOutcomeUnknown,
     DeadlineTooShort,
@@ -83,6 +84,14 @@ class Waiting:
         with self._lock:
             self.results[place] = result
             self._left -= 1
+            if not self._left:
+                self._all.set()
+
+    def no_more_than(self, count: int) -> None:
+        """There are only so many calls."""
+        with self._lock:
+            self._left -= len(self.results) - count
+            del self.results[count:]
             if not self._left:
                 self._all.set()
 
@@ -188,14 +197,14 @@ class CheckpointService:
     _writing: int = field(init=False, default=0)
     _listing: set[Callable[[], None]] = field(init=False, default_factory=set)
     _draining: bool = field(init=False, default=False)
-    _workers: ThreadPoolExecutor = field(init=False)
+    _workers: Workers = field(init=False)
     _watches: Watches = field(init=False, default_factory=Watches)
     _limit: LogLimit = field(init=False)
 
     def __post_init__(self) -> None:
         self.cache = CheckpointCache(self.max_entries)
         self._core = Core(self.settings, self.cache, self.clock)
-        self._workers = ThreadPoolExecutor(self.concurrency, thread_name_prefix="upstream")
+        self._workers = Workers(self.concurrency, "upstream")
         self._limit = LogLimit(self.clock)
 
     # one checkpoint
@@ -210,7 +219,7 @@ class CheckpointService:
         :class:`~gateway.errors.CheckpointRegression` for a number below the one that DIS has, unless a rewind is
         allowed. The caller's deadline bounds its wait; a write that was sent is followed to its end.
         """
-        return _expected(self.commit_many([commit], caller)[0], CommitResult)
+        return _expected(self.commit_many([commit], caller, 1)[0], CommitResult)
 
     def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
@@ -248,15 +257,23 @@ class CheckpointService:
             self._leave(calls)
             raise
 
-    def commit_many(self, commits: Sequence[Commit], caller: Caller) -> Sequence[Result]:
-        """Write many checkpoints through to DIS, side by side, those of one key in order; an error in its place."""
-        waiting = Waiting(len(commits))
-        calls = [
-            _Commit(commit.key, caller.deadline, commit, waiting.answer, place, trace=caller.trace)
-            for place, commit in enumerate(commits)
-        ]
+    def commit_many(self, commits: Iterable[Commit], caller: Caller, most: int) -> Sequence[Result]:
+        """Write many checkpoints through to DIS, side by side, those of one key in order; an error in its place.
+
+        There are at most ``most``. They are taken some at a time: DIS is asked for the first ones while others are
+        still being read.
+        """
+        waiting = Waiting(most)
+        calls: list[_Commit] = []
         with caller.waiting():
-            self._begin(calls, self._core.commit)
+            rest = enumerate(commits)
+            while some := [
+                _Commit(commit.key, caller.deadline, commit, waiting.answer, place, trace=caller.trace)
+                for place, commit in islice(rest, _AT_A_TIME)
+            ]:
+                calls += some
+                self._begin(some, self._core.commit)
+            waiting.no_more_than(len(calls))
             return self._results(waiting, calls, caller)
 
     def submit(
@@ -286,24 +303,34 @@ class CheckpointService:
             order = self._core.next_order()
         traces = untraced if caller.trace is None else partial(_only, caller.trace)
         over, gone = threading.Event(), threading.Event()
+        heard: list[PartitionPage | GatewayError] = []
 
         def leave() -> None:
             gone.set()
             over.set()
 
+        def ask() -> None:
+            try:
+                until = partial(_unless, gone, caller.deadline)
+                heard.append(self.store.partitions(stream, app, after, limit, until, traces))
+            except GatewayError as error:
+                heard.append(error)
+            finally:
+                over.set()
+
         with caller.waiting(), self._ended_by_drain(leave):
-            until = partial(_unless, gone, caller.deadline)
-            listing = self._workers.submit(self.store.partitions, stream, app, after, limit, until, traces)
-            listing.add_done_callback(lambda _: over.set())
+            self._workers.put(ask)
             if caller.on_gone(leave) is False:
                 leave()
             over.wait(min(seconds, threading.TIMEOUT_MAX))
-        if not listing.done():
-            listing.cancel()
+        if not heard:
+            leave()  # it is not sent any more
             if self._draining:
                 raise Draining("the gateway is stopping", retry_after=1.0)
             raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0)
-        page = listing.result()
+        page = heard[0]
+        if isinstance(page, GatewayError):
+            raise page
         self.saw_partitions(page.partitions)
         with self._lock:
             effects = self._core.listed(order, [(one.key, one.number) for one in page.partitions])
@@ -365,7 +392,7 @@ class CheckpointService:
         self.drain()
         with self._idle:
             ended = self._idle.wait_for(lambda: not self._writing, seconds)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
         return ended
 
     def depth(self) -> int:
@@ -450,10 +477,7 @@ class CheckpointService:
         writes = isinstance(job, WriteJob)
         with self._idle:
             self._writing += writes
-        # An error is of the thread that could not be started for it: the job is in the queue all the same, and a
-        # thread that there is takes it. Nothing is started after the end.
-        with suppress(RuntimeError):
-            self._workers.submit(self._run, job)
+        self._workers.put(partial(self._run, job))
 
     def _run(self, job: Job) -> None:
         try:

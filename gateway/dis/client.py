@@ -199,14 +199,16 @@ class DisClient:
     def _admitted(self, kind: Kind, until: Until) -> tuple[Ticket, SignedBy]:
         """Wait for leave to send an attempt, and for its place in the row. Nothing is sent that nobody waits for."""
         signed_by = self._signed_by()
-        self._pass(self._resilience.wait(kind, signed_by, until()), until)
+        if wait := self._resilience.wait(kind, signed_by, until()):
+            self._pass(wait, until)
+            signed_by = self._signed_by()  # it may be another by now
         moment = _MOMENT
         while True:
-            signed_by = self._signed_by()  # it may be another by now
             ticket = self._resilience.enter(kind, signed_by)
             if ticket is None:
                 self._pass(moment, until)
                 moment = min(2 * moment, _MOMENT_MAX)
+                signed_by = self._signed_by()
             elif until() > self._resilience.clock():
                 return ticket, signed_by
             else:

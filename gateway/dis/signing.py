@@ -105,7 +105,7 @@ def string_to_sign(canonical: str, date: str, scope: SigningScope, dialect: Sign
 
 
 def _hmac(key: bytes, message: str) -> bytes:
-    return hmac.digest(key, message.encode(), "sha256")
+    return hmac.new(key, message.encode(), "sha256").digest()
 
 
 def _scoped_key(access_key: str, secret_key: str, date: str, scope: SigningScope) -> bytes:
@@ -121,9 +121,9 @@ def _access_key(access_key: str, secret_key: str, date: str, scope: SigningScope
 
 def _derived_key(access_key: str, secret_key: str, date: str, scope: SigningScope) -> bytes:
     # HKDF (RFC 5869) with one block of output: extract with the access key as salt, expand with the scope as info.
-    extracted = hmac.digest(access_key.encode(), secret_key.encode(), "sha256")
+    extracted = hmac.new(access_key.encode(), secret_key.encode(), "sha256").digest()
     info = credential_scope(date, scope, SigningDialect.DERIVED)
-    return hmac.digest(extracted, info.encode() + b"\x01", "sha256").hex().encode()
+    return hmac.new(extracted, info.encode() + b"\x01", "sha256").digest().hex().encode()
 
 
 _KEYS: Mapping[SigningDialect, Callable[[str, str, str, SigningScope], bytes]] = {

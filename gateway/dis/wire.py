@@ -7,6 +7,7 @@ call for ever, and it takes most of the time of a call. Here the whole answer ha
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from gateway.dis.http import AnswerLost, AnswerTooLarge, NotSent
 
+_FRESH_SECONDS = 1.0
+"""So soon after an answer no server closes a connection that it said it keeps."""
 _CHUNK = 64 * 1024
 _HEAD_MAX = 64 * 1024
 """Bytes that an answer may have beyond its body."""
@@ -68,6 +71,14 @@ class _OneAnswer(HTTPConnection):
     """Sends ready requests, and reads their answers whole. ``timeout`` is for all of an answer, in seconds."""
 
     max_answer = 1024 * 1024
+    _answered_at = -math.inf
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used. One that has just been used is not looked at: every look lets other threads in."""
+        if self.sock is not None and time.monotonic() - self._answered_at < _FRESH_SECONDS:
+            return True
+        return super().is_connected
 
     def connect(self) -> None:
         """Connect. Raises :class:`NotSent` where TLS does not come about, and what urllib3 raises."""
@@ -103,6 +114,7 @@ class _OneAnswer(HTTPConnection):
         self._receive(answer)
         if not answer.reusable:
             self.close()
+        self._answered_at = time.monotonic()
         return HTTPResponse(bytes(answer.body), answer.headers, answer.status or 0, decode_content=False)
 
     def _receive(self, answer: _Answer) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
 from gateway.checkpoints.work import CommitResult, ReadResult, Result
-from gateway.errors import CallerNotAllowed, Draining, GatewayError, InvalidField
+from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
@@ -94,17 +96,22 @@ class CheckpointServicer:
         """``BatchCommitCheckpoints``."""
         messages.check_count("commits", len(request.commits))
         read: list[Commit | GatewayError] = []
-        for place, message in enumerate(request.commits):
-            try:
-                commit = self._reader.commit(message)
-                permit(commit.key.stream_name, commit.key.app_name)
-                read.append(commit)
-            except InvalidField as error:
-                read.append(error.under(f"commits[{place}]"))
-            except CallerNotAllowed as error:
-                read.append(error)
-        right = [one for one in read if isinstance(one, Commit)]
-        results = iter(self._service.commit_many(right, caller))
+
+        def right() -> Iterator[Commit]:
+            """Those that may be committed, as they are read; what is wrong with the others must not stop them."""
+            for place, message in enumerate(request.commits):
+                try:
+                    commit = self._reader.commit(message)
+                    permit(commit.key.stream_name, commit.key.app_name)
+                except InvalidField as error:
+                    read.append(error.under(f"commits[{place}]"))
+                except (CallerNotAllowed, CallerUnknown) as error:
+                    read.append(error)
+                else:
+                    read.append(commit)
+                    yield commit
+
+        results = iter(self._service.commit_many(right(), caller, len(request.commits)))
         response = pb.BatchCommitCheckpointsResponse()
         for one in read:
             result = one if isinstance(one, GatewayError) else next(results)

@@ -659,7 +659,7 @@ def test_the_regress_policy_may_let_a_lower_commit_pass(
 def test_a_batch_answers_each_item_in_its_place(rig: Rig) -> None:
     rig.commit(10)
     commits = [Commit(checkpoint(9)), Commit(checkpoint(5, OTHER)), Commit(checkpoint(12))]
-    results = rig.service.commit_many(commits, FOREVER)
+    results = rig.service.commit_many(commits, FOREVER, 1000)
     assert isinstance(results[1], CommitResult)
     assert isinstance(results[2], CommitResult)
     assert rig.store.values == {KEY: checkpoint(12), OTHER: checkpoint(5, OTHER)}
@@ -777,10 +777,11 @@ def test_a_write_for_which_no_thread_can_be_started_is_carried_out_once_by_one_t
 ) -> None:
     rig.commit(1)
 
-    def no_more() -> None:  # the queue of the pool has the work by then
+    def no_more(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(rig.service._workers, "_adjust_thread_count", no_more)
+    monkeypatch.setattr("threading.Thread.start", no_more)
+    monkeypatch.setattr(rig.service._workers, "_free", -5)  # so that it wants one for each
     assert [rig.commit(2).sequence_number, rig.commit(3).sequence_number] == [SequenceNumber(2), SequenceNumber(3)]
     assert rig.store.calls == ["commit 1", "commit 2", "commit 3"]
     assert rig.service.close(10.0)

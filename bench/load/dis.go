@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// dis is a DIS that does nothing but wait: it takes commits, deletes and reads, and answers after a time. It is much
+// faster than the emulator, which verifies and stores, and so it is not what a benchmark measures.
+type dis struct {
+	delay  time.Duration
+	mutex  sync.Mutex
+	writes int
+	last   string
+}
+
+func (d *dis) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+	if request.URL.Path == "/stats" {
+		d.mutex.Lock()
+		defer d.mutex.Unlock()
+		_ = json.NewEncoder(answer).Encode(map[string]any{"writes": d.writes, "last": d.last})
+		return
+	}
+	var body struct {
+		Number string `json:"sequence_number"`
+	}
+	if request.Method == http.MethodPost {
+		data, err := io.ReadAll(request.Body)
+		if err != nil || json.Unmarshal(data, &body) != nil {
+			answer.WriteHeader(http.StatusBadRequest)
+			return
+		}
+	}
+	time.Sleep(d.delay)
+	d.mutex.Lock()
+	if request.Method == http.MethodPost {
+		d.writes, d.last = d.writes+1, body.Number
+	}
+	last := d.last
+	d.mutex.Unlock()
+	switch request.Method {
+	case http.MethodPost:
+		answer.WriteHeader(http.StatusCreated)
+	case http.MethodDelete:
+		answer.WriteHeader(http.StatusNoContent)
+	default:
+		answer.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(answer, `{"sequence_number":"%s","metadata":""}`, last)
+	}
+}
+
+// serveDis prints its URL, then serves until it is ended.
+func serveDis(delay time.Duration) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("http://%s\n", listener.Addr())
+	log.Fatal(http.Serve(listener, &dis{delay: delay, last: "0"}))
+}
