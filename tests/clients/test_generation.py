@@ -36,4 +36,4 @@ def test_stubs_for_php_can_be_made(tmp_path: Path) -> None:
 
 def test_messages_for_c_sharp_can_be_made(tmp_path: Path) -> None:
     assert generated(tmp_path, f"--csharp_out={tmp_path}") == {"Checkpoint.cs"}
-    assert "namespace Disgateway.V1" in (tmp_path / "Checkpoint.cs").read_text(encoding="utf-8-sig")
+    assert "namespace DisGateway.V1 {" in (tmp_path / "Checkpoint.cs").read_text(encoding="utf-8-sig")
