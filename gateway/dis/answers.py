@@ -118,12 +118,6 @@ def says_not_committed_yet(answer: HttpAnswer) -> bool:
     return not is_success(answer) and _error_body(answer)[0] == NOT_COMMITTED_YET
 
 
-def row_of(answer: HttpAnswer) -> ErrorRow:
-    """The row of the table of errors that an answer falls under."""
-    code, text, _ = _error_body(answer)
-    return _row_for(code, text, answer.status)
-
-
 def error_from(answer: HttpAnswer, hidden: tuple[str, ...] = ()) -> UpstreamError:
     """The error in an answer that is no success. Texts in ``hidden`` never get into its message.
 
