@@ -191,15 +191,20 @@ class CachedReads:
 
     def take(self, now: float) -> Known | None:
         """What :meth:`CheckpointService.get` would answer at ``now`` without asking DIS; None where it would ask."""
+        known = self.look(now)
+        if known is not None:
+            self._count(Event.CACHE_HIT, 1, max(0.0, now - known.at))
+        return known
+
+    def look(self, now: float) -> Known | None:
+        """:meth:`take`, without counting it."""
         held = self._held
         if held is None or now >= held[1] or not held[0].current:
             held = self._look(self.key, self._max_age, now)
             if held is None:
                 return None
             self._held = held[0], min(held[1], now + self._NOT_TOUCHED_SECONDS)
-        known = held[0]
-        self._count(Event.CACHE_HIT, 1, max(0.0, now - known.at))
-        return known
+        return held[0]
 
 
 @dataclass(slots=True)
@@ -212,6 +217,8 @@ class CheckpointService:
     clock: Callable[[], float]
     concurrency: int = 64
     count: Counter = lambda event, count, age: None
+    count_hits: Callable[[Sequence[float]], None] = lambda ages: None
+    """Hears of many that were served from the cache at once: their ages in seconds."""
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
     wrote: Callable[[CheckpointKey, bool], None] = lambda key, exists: None
     """Hears of each write that DIS has carried out: whether there is a checkpoint now."""

@@ -60,7 +60,7 @@ def unary(
             if calls.traced:
                 trace = calls.began(context.invocation_metadata())
             permit = admit(context)
-            if quick is not None and (answer := quick(data, permit, began)) is not None:
+            if quick is not None and len(data) <= max_message and (answer := quick(data, permit, began)) is not None:
                 calls.ended(clock() - began, trace)
                 return answer
             request = parsed(data, kind, max_message)

@@ -153,23 +153,24 @@ class GatewayServer:
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
     ) -> grpc.GenericRpcHandler:
         servicer, size = CheckpointServicer(service, reader, self._calls_of), self._settings.max_message
+        quick = QuickReads(service, reader, self._calls_of("BatchGetCheckpoints"))
 
         def one(
             name: str,
             method: Callable[[Request, Caller, Permit], Message],
             kind: type[Request],
-            quick: Quick | None = None,
+            at_once: Quick | None = None,
         ) -> tuple[str, grpc.RpcMethodHandler[bytes, bytes]]:
             calls, admit = self._calls_of(name), self._admission.to(name)
-            return name, unary(method, kind, size, clock, calls, admit, self._pool.waiting, quick)
+            return name, unary(method, kind, size, clock, calls, admit, self._pool.waiting, at_once)
 
         methods: MethodTable = dict(
             (
-                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest, QuickReads(service, reader)),
+                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest, quick.one),
                 one("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest),
                 one("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest),
                 one("ListCheckpoints", servicer.list, pb.ListCheckpointsRequest),
-                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest),
+                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest, quick.many),
                 one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
