@@ -18,9 +18,15 @@ func commit(partition int, number int64) *pb.CommitCheckpointRequest {
 	}
 }
 
+// first is above all numbers of earlier runs.
+func first() int64 {
+	return time.Now().UnixMicro()
+}
+
 // hot lets callers commit rising numbers of one key, each waiting for its own acknowledgement.
 func hot(gateway pb.CheckpointServiceClient) (acknowledged int64, took time.Duration) {
 	var number, done atomic.Int64
+	number.Store(first())
 	var wait sync.WaitGroup
 	begin := time.Now()
 	until := begin.Add(time.Duration(*seconds * float64(time.Second)))
@@ -49,6 +55,7 @@ func hotStream(gateway pb.CheckpointServiceClient) (acknowledged int64, took tim
 		room[caller] = make(chan struct{}, *window)
 	}
 	var number, done atomic.Int64
+	number.Store(first())
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
@@ -90,10 +97,11 @@ func hotStream(gateway pb.CheckpointServiceClient) (acknowledged int64, took tim
 }
 
 // batch commits many keys in one call.
-func batch(gateway pb.CheckpointServiceClient, round int) int64 {
+func batch(gateway pb.CheckpointServiceClient) int64 {
+	begin := first()
 	request := &pb.BatchCommitCheckpointsRequest{}
 	for key := range *keys {
-		request.Commits = append(request.Commits, commit(key, int64(round+1)))
+		request.Commits = append(request.Commits, commit(key%*spread, begin+int64(key)))
 	}
 	answer, err := gateway.BatchCommitCheckpoints(context.Background(), request)
 	if err != nil {
@@ -109,14 +117,15 @@ func batch(gateway pb.CheckpointServiceClient, round int) int64 {
 }
 
 // stream commits many keys over one stream.
-func stream(gateway pb.CheckpointServiceClient, round int) int64 {
+func stream(gateway pb.CheckpointServiceClient) int64 {
+	begin := first()
 	commits, err := gateway.StreamCommits(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
 	go func() {
 		for key := range *keys {
-			if err := commits.Send(&pb.StreamCommitsRequest{Id: uint64(key), Commit: commit(key, int64(round+1))}); err != nil {
+			if err := commits.Send(&pb.StreamCommitsRequest{Id: uint64(key), Commit: commit(key%*spread, begin+int64(key))}); err != nil {
 				return
 			}
 		}

@@ -29,6 +29,7 @@ var (
 	window      = flag.Int("window", 1, "commits of one caller that are not acknowledged yet (hotstream)")
 	seconds     = flag.Float64("seconds", 5, "how long")
 	keys        = flag.Int("keys", 1000, "how many keys")
+	spread      = flag.Int("spread", 1<<30, "over how many keys the commits are spread (batch, stream)")
 	rounds      = flag.Int("rounds", 5, "how many times (batch, stream)")
 	rate        = flag.Float64("rate", 1000, "calls a second, whether they are answered or not (open, mixed)")
 	stall       = flag.String("stall", "", "URL of the DIS that is to stall in the second half (mixed)")
@@ -94,12 +95,12 @@ func main() {
 	case "hotstream":
 		result = counted(hotStream(gateway))
 	case "batch", "stream":
-		run := map[string]func(pb.CheckpointServiceClient, int) int64{"batch": batch, "stream": stream}[*mode]
-		run(gateway, 0) // connections are made
+		run := map[string]func(pb.CheckpointServiceClient) int64{"batch": batch, "stream": stream}[*mode]
+		run(gateway) // connections are made
 		var done int64
 		begin := time.Now()
-		for round := range *rounds {
-			done += run(gateway, round+1)
+		for range *rounds {
+			done += run(gateway)
 		}
 		result = counted(done, time.Since(begin))
 	case "get":

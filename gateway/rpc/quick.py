@@ -146,10 +146,10 @@ class QuickReads:
 
     def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read | None:
         try:
-            message = pb.CheckpointKey(stream_name=stream, app_name=app, partition_id=partition, checkpoint_type=kind)
-            return _Read(self._service.cached_reads(self._reader.bare_key(message, "key"), max_age))
+            key = self._reader.key_of(stream, app, partition, kind)
         except InvalidField:
             return None
+        return _Read(self._service.cached_reads(key, max_age))
 
 
 def _from_cache(request: messages.ReadRequest) -> float | None:
