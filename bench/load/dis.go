@@ -18,13 +18,23 @@ type dis struct {
 	mutex  sync.Mutex
 	writes int
 	last   string
+	// no answer leaves before this
+	stalled time.Time
 }
+
+const stallSeconds = 5
 
 func (d *dis) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	if request.URL.Path == "/stats" {
 		d.mutex.Lock()
 		defer d.mutex.Unlock()
 		_ = json.NewEncoder(answer).Encode(map[string]any{"writes": d.writes, "last": d.last})
+		return
+	}
+	if request.URL.Path == "/stall" {
+		d.mutex.Lock()
+		defer d.mutex.Unlock()
+		d.stalled = time.Now().Add(stallSeconds * time.Second)
 		return
 	}
 	var body struct {
@@ -37,7 +47,10 @@ func (d *dis) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 			return
 		}
 	}
-	time.Sleep(d.delay)
+	d.mutex.Lock()
+	wait := max(d.delay, time.Until(d.stalled))
+	d.mutex.Unlock()
+	time.Sleep(wait)
 	d.mutex.Lock()
 	if request.Method == http.MethodPost {
 		d.writes, d.last = d.writes+1, body.Number

@@ -1,186 +1,125 @@
-// Load for the benchmarks of the commit lanes: many callers, one key or many, acknowledgements counted.
+// Load and peers for the benchmarks: callers that read and commit, servers to compare the gateway with, and a DIS that
+// only waits. Each run prints one line of JSON.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"log"
 	"os"
-	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 )
 
 var (
-	target  = flag.String("target", "127.0.0.1:50551", "the gateway")
-	callers = flag.Int("callers", 64, "how many commit the one key at once (hot)")
-	window  = flag.Int("window", 1, "commits of one caller that are not acknowledged yet (hotstream)")
-	seconds = flag.Float64("seconds", 5, "how long (hot)")
-	keys    = flag.Int("keys", 1000, "how many keys are committed at once (batch, stream)")
-	rounds  = flag.Int("rounds", 5, "how many times (batch, stream)")
-	mode    = flag.String("mode", "hot", "hot, hotstream, batch or stream; or dis, which serves as a DIS that only waits")
-	delay   = flag.Duration("delay", 20*time.Millisecond, "how long each answer takes (dis)")
+	mode = flag.String("mode", "hot",
+		"load: hot, hotstream, batch, stream, get, open, batchget, mixed, hold; servers: dis, echo, native")
+	target      = flag.String("target", "127.0.0.1:50551", "the gateway, or a peer")
+	method      = flag.String("method", pb.CheckpointService_GetCheckpoint_FullMethodName, "what is called (get, open)")
+	callers     = flag.Int("callers", 64, "how many call at once")
+	connections = flag.Int("connections", 1, "connections that the callers share")
+	window      = flag.Int("window", 1, "commits of one caller that are not acknowledged yet (hotstream)")
+	seconds     = flag.Float64("seconds", 5, "how long")
+	keys        = flag.Int("keys", 1000, "how many keys")
+	spread      = flag.Int("spread", 1<<30, "over how many keys the commits are spread (batch, stream)")
+	rounds      = flag.Int("rounds", 5, "how many times (batch, stream)")
+	rate        = flag.Float64("rate", 1000, "calls a second, whether they are answered or not (open, mixed)")
+	stall       = flag.String("stall", "", "URL of the DIS that is to stall in the second half (mixed)")
+	token       = flag.String("token", "", "shown with each call")
+	ca          = flag.String("ca", "", "file of the CA that the server's certificate is from")
+	listen      = flag.String("listen", "127.0.0.1:0", "where to serve (echo, native)")
+	delay       = flag.Duration("delay", 20*time.Millisecond, "how long each answer takes (dis)")
 )
 
-func commit(partition int, number int64) *pb.CommitCheckpointRequest {
-	return &pb.CommitCheckpointRequest{
-		Key:            &pb.CheckpointKey{StreamName: "bench", AppName: "bench", PartitionId: strconv.Itoa(partition)},
-		SequenceNumber: strconv.FormatInt(number, 10),
-	}
-}
-
-// hot lets callers commit rising numbers of one key, each waiting for its own acknowledgement.
-func hot(gateway pb.CheckpointServiceClient) (acknowledged int64, took time.Duration) {
-	var number, done atomic.Int64
-	var wait sync.WaitGroup
-	begin := time.Now()
-	until := begin.Add(time.Duration(*seconds * float64(time.Second)))
-	for range *callers {
-		wait.Go(func() {
-			for time.Now().Before(until) {
-				// A number that is overtaken on its way here is below what stands: that is a regression, and an answer.
-				if _, err := gateway.CommitCheckpoint(context.Background(), commit(0, number.Add(1))); err == nil {
-					done.Add(1)
-				}
-			}
-		})
-	}
-	wait.Wait()
-	return done.Load(), time.Since(begin)
-}
-
-// hotStream is hot over one stream: callers share it, each with up to *window commits that are not acknowledged yet.
-func hotStream(gateway pb.CheckpointServiceClient) (acknowledged int64, took time.Duration) {
-	commits, err := gateway.StreamCommits(context.Background())
-	if err != nil {
-		log.Fatal(err)
-	}
-	room := make([]chan struct{}, *callers)
-	for caller := range room {
-		room[caller] = make(chan struct{}, *window)
-	}
-	var number, done atomic.Int64
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		for {
-			answer, err := commits.Recv()
-			if err != nil {
-				return
-			}
-			if answer.GetResponse() != nil {
-				done.Add(1)
-			}
-			<-room[answer.Id%uint64(*callers)]
-		}
-	}()
-	var sending sync.Mutex
-	var wait sync.WaitGroup
-	begin := time.Now()
-	until := begin.Add(time.Duration(*seconds * float64(time.Second)))
-	for caller := range *callers {
-		wait.Go(func() {
-			for turn := 0; time.Now().Before(until); turn++ {
-				room[caller] <- struct{}{}
-				sending.Lock() // numbers go out in their order
-				id := uint64(turn)*uint64(*callers) + uint64(caller)
-				err := commits.Send(&pb.StreamCommitsRequest{Id: id, Commit: commit(0, number.Add(1))})
-				sending.Unlock()
-				if err != nil {
-					log.Fatal(err)
-				}
-			}
-		})
-	}
-	wait.Wait()
-	if err := commits.CloseSend(); err != nil {
-		log.Fatal(err)
-	}
-	<-answered
-	return done.Load(), time.Since(begin)
-}
-
-// batch commits many keys in one call.
-func batch(gateway pb.CheckpointServiceClient, round int) int64 {
-	request := &pb.BatchCommitCheckpointsRequest{}
-	for key := range *keys {
-		request.Commits = append(request.Commits, commit(key, int64(round+1)))
-	}
-	answer, err := gateway.BatchCommitCheckpoints(context.Background(), request)
-	if err != nil {
-		log.Fatal(err)
-	}
-	var done int64
-	for _, result := range answer.Results {
-		if result.GetResponse() != nil {
-			done++
-		}
-	}
-	return done
-}
-
-// stream commits many keys over one stream.
-func stream(gateway pb.CheckpointServiceClient, round int) int64 {
-	commits, err := gateway.StreamCommits(context.Background())
-	if err != nil {
-		log.Fatal(err)
-	}
-	go func() {
-		for key := range *keys {
-			if err := commits.Send(&pb.StreamCommitsRequest{Id: uint64(key), Commit: commit(key, int64(round+1))}); err != nil {
-				return
-			}
-		}
-		_ = commits.CloseSend()
-	}()
-	var done int64
-	for {
-		answer, err := commits.Recv()
+// connect opens the connections, and makes a call over each so that they are there.
+func connect() []*grpc.ClientConn {
+	security := insecure.NewCredentials()
+	if *ca != "" {
+		pem, err := os.ReadFile(*ca)
 		if err != nil {
-			return done
+			log.Fatal(err)
 		}
-		if answer.GetResponse() != nil {
-			done++
-		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		security = credentials.NewTLS(&tls.Config{RootCAs: pool})
 	}
+	conns := make([]*grpc.ClientConn, *connections)
+	for place := range conns {
+		conn, err := grpc.NewClient(*target, grpc.WithTransportCredentials(security),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+		if err != nil {
+			log.Fatal(err)
+		}
+		conns[place] = conn
+	}
+	return conns
+}
+
+// caller is the context of each call.
+func caller() context.Context {
+	if *token == "" {
+		return context.Background()
+	}
+	return metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+*token)
+}
+
+// counted is what commits print.
+func counted(done int64, took time.Duration) map[string]any {
+	return map[string]any{"acknowledged": done, "seconds": took.Seconds()}
 }
 
 func main() {
 	flag.Parse()
-	if *mode == "dis" {
+	switch *mode {
+	case "dis":
 		serveDis(*delay)
+	case "echo":
+		serveEcho()
+	case "native":
+		serveNative()
 	}
-	conn, err := grpc.NewClient(*target, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer conn.Close()
-	gateway := pb.NewCheckpointServiceClient(conn)
-	var done int64
-	var took time.Duration
+	conns := connect()
+	gateway := pb.NewCheckpointServiceClient(conns[0])
+	var result map[string]any
 	switch *mode {
 	case "hot":
-		done, took = hot(gateway)
+		result = counted(hot(gateway))
 	case "hotstream":
-		done, took = hotStream(gateway)
+		result = counted(hotStream(gateway))
 	case "batch", "stream":
-		run := map[string]func(pb.CheckpointServiceClient, int) int64{"batch": batch, "stream": stream}[*mode]
-		run(gateway, 0) // connections are made
+		run := map[string]func(pb.CheckpointServiceClient) int64{"batch": batch, "stream": stream}[*mode]
+		run(gateway) // connections are made
+		var done int64
 		begin := time.Now()
-		for round := range *rounds {
-			done += run(gateway, round+1)
+		for range *rounds {
+			done += run(gateway)
 		}
-		took = time.Since(begin)
+		result = counted(done, time.Since(begin))
+	case "get":
+		result = closed(conns, get)
+	case "batchget":
+		result = closed(conns, batchGet)
+	case "open":
+		result = open(conns)
+	case "mixed":
+		result = mixed(conns)
+	case "hold":
+		result = hold(conns)
 	default:
-		fmt.Fprintln(os.Stderr, "unknown mode")
-		os.Exit(2)
+		log.Fatalf("unknown mode %q", *mode)
 	}
-	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{"acknowledged": done, "seconds": took.Seconds()})
+	for _, conn := range conns {
+		_ = conn.Close()
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
+		log.Fatal(err)
+	}
 }

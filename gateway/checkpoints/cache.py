@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from cachetools import Cache, LRUCache
@@ -16,13 +16,15 @@ from cachetools import Cache, LRUCache
 from gateway.model import Checkpoint, CheckpointKey, SequenceNumber
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Known:
     """What DIS said of one key, or that nobody knows what it has.
 
     ``asked`` and ``at`` are from when DIS was asked, in order and in seconds on the monotonic clock; ``order`` is from
     when it counts. A ``checkpoint`` can be served; ``number`` alone only tells whether a commit goes back. Neither of
     them, and no ``doubt``: DIS said that there is no checkpoint. With ``doubt``, DIS must be asked.
+
+    Never changes but for ``current``: false once the cache has something else of the key, or nothing.
     """
 
     order: int
@@ -31,6 +33,7 @@ class Known:
     number: SequenceNumber | None = None
     checkpoint: Checkpoint | None = None
     doubt: bool = False
+    current: bool = field(default=True, init=False)
 
     @classmethod
     def said(cls, order: int, asked: int, at: float, checkpoint: Checkpoint | None) -> Known:
@@ -47,11 +50,20 @@ _RECENT_MAX = 1000
 """How many of the last entries can be looked at."""
 
 
+class _Entries(LRUCache[CheckpointKey, Known]):
+    """Says of what it drops for want of room that it is not current."""
+
+    def popitem(self) -> tuple[CheckpointKey, Known]:
+        key, known = super().popitem()
+        known.current = False
+        return key, known
+
+
 class CheckpointCache:
     """The last known of at most ``max_entries`` keys. Belongs to the lock of its owner."""
 
     def __init__(self, max_entries: int) -> None:
-        self._known: LRUCache[CheckpointKey, Known] = LRUCache(max_entries)
+        self._known = _Entries(max_entries)
         self._recent: deque[CheckpointKey] = deque(maxlen=_RECENT_MAX)
 
     def get(self, key: CheckpointKey) -> Known | None:
@@ -60,6 +72,9 @@ class CheckpointCache:
 
     def put(self, key: CheckpointKey, known: Known) -> None:
         """Replace what is known of a key, which is now the last to go."""
+        before = self._known.get(key)
+        if before is not None:
+            before.current = False
         self._known[key] = known
         self._recent.append(key)
 

@@ -128,9 +128,9 @@ class Core:
     def read(self, call: ReadCall) -> list[Effect]:
         """Somebody wants to read."""
         now = self._clock()
-        known = self._known(call.key)
-        if not call.fresh and known is not None and self._servable(known, call, now):
-            found = _from(known, Source.CACHE, now)
+        held = None if call.fresh else self.cached(call.key, call.max_age, now)
+        if held is not None:
+            found = _from(held[0], Source.CACHE, now)
             self._effects.append(Note(Event.CACHE_HIT, call.key, age=found.age))
             self._answer(call, found)
         elif call.deadline <= now:
@@ -141,6 +141,15 @@ class Core:
             self._note(Event.CACHE_MISS, call.key)
             self._join_or_fly(call, now)
         return self._taken()
+
+    def cached(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
+        """What can be served at ``now`` without asking DIS, and the time from which on it cannot."""
+        known = self._known(key)
+        if known is None or not known.complete:
+            return None
+        ttl = self._settings.ttl if known.checkpoint is not None else self._settings.absent_ttl
+        until = known.at + _longest(max_age, ttl)
+        return (known, until) if now < until else None
 
     def commit(self, call: CommitCall) -> list[Effect]:
         """Somebody wants to commit."""
@@ -228,9 +237,8 @@ class Core:
             known = self._known(key)
             if known is None or known.doubt or known.order > order or known.number == number:
                 continue
-            # Less, or none, is only a reason to ask: what a list says is not as new as it is told.
-            less = number is None or (known.number is not None and number < known.number)
-            self._keep(key, Known(self.next_order(), order, self._clock(), number, doubt=less))
+            # This is only a reason to ask: what a list says is not as new as it is told.
+            self._keep(key, Known(self.next_order(), order, self._clock(), doubt=True))
             self._effects.append(Outdated(key))
         return self._taken()
 
@@ -240,18 +248,18 @@ class Core:
         state = self._states.get(key)
         return self._cache.get(key) if state is None else state.known
 
-    def _servable(self, known: Known, call: ReadCall, now: float) -> bool:
+    def _servable(self, known: Known, max_age: float | None, now: float) -> bool:
         if not known.complete:
             return False
         ttl = self._settings.ttl if known.checkpoint is not None else self._settings.absent_ttl
-        return now - known.at < _longest(call, ttl)
+        return now - known.at < _longest(max_age, ttl)
 
     def _join_or_fly(self, call: ReadCall, now: float) -> None:
         state = self._state(call.key)
         if not call.fresh and state.flights:
             last = state.flights[-1]
             # What it brings may be as old as itself, so the same bound holds as for what is cached.
-            young = now - last.at < _longest(call, self._settings.ttl)
+            young = now - last.at < _longest(call.max_age, self._settings.ttl)
             if young and (state.known is None or last.order > state.known.order):
                 call.phase = Phase.READING
                 last.calls.append(call)
@@ -290,7 +298,7 @@ class Core:
             # newer, nobody can tell.
             for call in job.calls:
                 if known.complete and (
-                    known.asked > job.order or (not call.fresh and self._servable(known, call, now))
+                    known.asked > job.order or (not call.fresh and self._servable(known, call.max_age, now))
                 ):
                     self._answer(call, _from(known, Source.CACHE, now))
                 else:
@@ -595,9 +603,9 @@ def _highest(commits: list[CommitCall]) -> CommitCall:
     return highest
 
 
-def _longest(call: ReadCall, ttl: float) -> float:
-    """How old, in seconds, what DIS said may be for this caller."""
-    return ttl if call.max_age is None else min(ttl, call.max_age)
+def _longest(max_age: float | None, ttl: float) -> float:
+    """How old, in seconds, what DIS said may be for a caller."""
+    return ttl if max_age is None else min(ttl, max_age)
 
 
 def _from(known: Known, source: Source, now: float) -> ReadResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from gateway.checkpoints.cache import CheckpointCache
+from gateway.checkpoints.cache import CheckpointCache, Known
 from gateway.checkpoints.core import Core, CoreSettings
 from gateway.checkpoints.snapshots import CachedKey, Lane
 from gateway.checkpoints.store import CheckpointStore
@@ -140,27 +140,15 @@ class _Delete(DeleteCall):
 class Caller:
     """Who waits. ``deadline`` is on the service's clock, in seconds.
 
-    ``on_gone`` takes what is to be done when the caller goes away before it is answered. ``room`` is for those who may
-    wait at once, so that threads are left for calls that need not. ``trace`` is its place in a trace, if it has one.
+    ``on_gone`` takes what is to be done when the caller goes away before it is answered. ``trace`` is its place in a
+    trace, if it has one. ``waiting`` surrounds the time in which it waits, so that its thread can be made up for; it
+    raises :class:`gateway.errors.Overloaded` where too many wait.
     """
 
     deadline: float
     on_gone: Callable[[Callable[[], None]], object] = lambda leave: None
     trace: Trace | None = None
-    room: threading.Semaphore | None = None
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """While it waits. Raises :class:`gateway.errors.Overloaded` where too many do."""
-        if self.room is None:
-            yield
-            return
-        if not self.room.acquire(blocking=False):
-            raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
-        try:
-            yield
-        finally:
-            self.room.release()
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +165,48 @@ Counter = Callable[[Event, int, float | None], None]
 """Hears what has happened, how often, and the age in seconds of what was served from the cache."""
 
 
+class CachedReads:
+    """Reads of one key from the cache, at almost no cost while what is known of it stays the same.
+
+    They take no lock then: what was once found to be servable is until it is too old, or not ``current``.
+    """
+
+    __slots__ = ("_count", "_held", "_look", "_max_age", "key")
+
+    _NOT_TOUCHED_SECONDS = 1.0
+    """After so long the cache is asked all the same, so that it knows what is read."""
+
+    def __init__(
+        self,
+        key: CheckpointKey,
+        max_age: float | None,
+        look: Callable[[CheckpointKey, float | None, float], tuple[Known, float] | None],
+        count: Counter,
+    ) -> None:
+        self.key = key
+        self._max_age = max_age
+        self._look = look
+        self._count = count
+        self._held: tuple[Known, float] | None = None
+
+    def take(self, now: float) -> Known | None:
+        """What :meth:`CheckpointService.get` would answer at ``now`` without asking DIS; None where it would ask."""
+        known = self.look(now)
+        if known is not None:
+            self._count(Event.CACHE_HIT, 1, max(0.0, now - known.at))
+        return known
+
+    def look(self, now: float) -> Known | None:
+        """:meth:`take`, without counting it."""
+        held = self._held
+        if held is None or now >= held[1] or not held[0].current:
+            held = self._look(self.key, self._max_age, now)
+            if held is None:
+                return None
+            self._held = held[0], min(held[1], now + self._NOT_TOUCHED_SECONDS)
+        return held[0]
+
+
 @dataclass(slots=True)
 class CheckpointService:
     """Thread-safe. Deadlines are on ``clock``, in seconds; at most ``concurrency`` calls to the store at once."""
@@ -187,6 +217,8 @@ class CheckpointService:
     clock: Callable[[], float]
     concurrency: int = 64
     count: Counter = lambda event, count, age: None
+    count_hits: Callable[[Sequence[float]], None] = lambda ages: None
+    """Hears of many that were served from the cache at once: their ages in seconds."""
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
     wrote: Callable[[CheckpointKey, bool], None] = lambda key, exists: None
     """Hears of each write that DIS has carried out: whether there is a checkpoint now."""
@@ -228,6 +260,14 @@ class CheckpointService:
         with caller.waiting():
             self._begin([call], self._core.delete)
             _expected(self._results(waiting, [call], caller)[0], Deleted)
+
+    def cached_reads(self, key: CheckpointKey, max_age: float | None = None) -> CachedReads:
+        """For one who reads the same again and again. ``max_age`` in seconds bounds what the cache has."""
+        return CachedReads(key, max_age, self._held, self.count)
+
+    def _held(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
+        with self._lock:
+            return self._core.cached(key, max_age, now)
 
     # many
 

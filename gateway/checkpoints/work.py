@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 
 from gateway.errors import GatewayError
 from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
@@ -190,7 +190,7 @@ class Outdated:
     key: CheckpointKey
 
 
-class Event(Enum):
+class Event(StrEnum):  # whose hash costs nothing, and each read looks one up
     """What is worth counting."""
 
     CACHE_HIT = "cache_hit"

@@ -216,7 +216,7 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10_000,
-            description="threads for unary calls; 7 of 8 may wait for DIS, so that some are left for what is cached",
+            description="unary calls that may wait for DIS at once, each on a thread; what is cached has its own",
         ),
     ] = 512
     max_concurrent_calls: Annotated[

@@ -41,8 +41,14 @@ class MethodCalls(Protocol):
         """An element of a batch or stream was answered."""
         ...
 
+    def items(self, count: int) -> None:
+        """So many elements of a batch went well."""
+        ...
 
-class _Unseen:
+
+class Unseen:
+    """Wants to know nothing."""
+
     traced = False
 
     def began(self, metadata: Metadata) -> Trace | None:
@@ -59,6 +65,9 @@ class _Unseen:
     def item(self, seconds: float | None, error: GatewayError | None, about: CheckpointKey | None) -> None:
         """Nobody wants to know."""
 
+    def items(self, count: int) -> None:
+        """Nobody wants to know."""
+
 
 CallsOf = Callable[[str], MethodCalls]
 """Gives who watches the method of a name, such as ``GetCheckpoint``; always the same one."""
@@ -66,4 +75,4 @@ CallsOf = Callable[[str], MethodCalls]
 
 def unseen(method: str) -> MethodCalls:
     """Nobody watches."""
-    return _Unseen()
+    return Unseen()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Semaphore
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -14,9 +14,13 @@ from gateway.errors import GatewayError, InvalidField, MessageTooLarge
 from gateway.rpc.admission import Admit, Permit, anybody, name_of
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.status import rpc_status
+from gateway.trace import Trace
 
 Request = TypeVar("Request", bound=Message)
-MethodTable = dict[str, "grpc.RpcMethodHandler[bytes, Message]"]
+MethodTable = dict[str, "grpc.RpcMethodHandler[bytes, bytes]"]
+Waiting = Callable[[], AbstractContextManager[None]]
+Quick = Callable[[bytes, Permit, float], bytes | None]
+"""Answers a request, whose time is on the service's clock, without waiting; None where it cannot."""
 
 THREADS = "experimental_thread_pool"
 """The attribute of a method by which grpcio finds threads other than those of the server."""
@@ -37,44 +41,42 @@ def unary(
     clock: Callable[[], float],
     calls: MethodCalls,
     admit: Admit = anybody,
-    room: Semaphore | None = None,
-) -> grpc.RpcMethodHandler[bytes, Message]:
+    waiting: Waiting = nullcontext,
+    quick: Quick | None = None,
+) -> grpc.RpcMethodHandler[bytes, bytes]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
     ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
     or broken gets an answer with details as well. Here, and not in an interceptor, which would cost more, ``calls``
-    hears of each call. ``room`` is for callers that wait for DIS.
+    hears of each call. ``waiting`` surrounds the time in which a caller waits for DIS. ``quick`` is asked first.
     """
 
-    def call(data: bytes, context: grpc.ServicerContext) -> Message:
+    def call(data: bytes, context: grpc.ServicerContext) -> bytes:
         began = clock()
-        caller = Caller(
-            began + _time_left(context),
-            context.add_callback,
-            calls.began(context.invocation_metadata()) if calls.traced else None,
-            room,
-        )
+        trace: Trace | None = None
         request: Message | None = None
         permit: Permit | None = None
         try:
+            if calls.traced:
+                trace = calls.began(context.invocation_metadata())
             permit = admit(context)
+            if quick is not None and len(data) <= max_message and (answer := quick(data, permit, began)) is not None:
+                calls.ended(clock() - began, trace)
+                return answer
             request = parsed(data, kind, max_message)
-            response = method(request, caller, permit)
+            caller = Caller(began + _time_left(context), context.add_callback, trace, waiting)
+            response = method(request, caller, permit).SerializeToString()
         except GatewayError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
             error = unexpected(failure)
         else:
-            calls.ended(clock() - began, caller.trace, about(request) if calls.traced else "")
+            calls.ended(clock() - began, trace, about(request) if calls.traced else "")
             return response
-        calls.failed(
-            clock() - began, error, about(request), context.invocation_metadata(), caller.trace, name_of(permit)
-        )
+        calls.failed(clock() - began, error, about(request), context.invocation_metadata(), trace, name_of(permit))
         abort(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(
-        call, request_deserializer=None, response_serializer=lambda message: message.SerializeToString()
-    )
+    return grpc.unary_unary_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
 
 
 def abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:

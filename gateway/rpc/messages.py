@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from sys import intern
+
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import ReadWish
 from gateway.checkpoints.work import CommitResult, ReadResult, Source
@@ -28,6 +31,7 @@ _SOURCES = {
 }
 
 
+_KEYS_REMEMBERED = 8192
 BATCH_MAX = 1000
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1000
@@ -42,6 +46,7 @@ class MessageReader:
 
     def __init__(self, app_name_max: int = APP_NAME_MAX) -> None:
         self._app_name_max = app_name_max
+        self._checked = lru_cache(_KEYS_REMEMBERED)(self._check)
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
@@ -52,10 +57,18 @@ class MessageReader:
     def bare_key(self, key: pb.CheckpointKey, field: str) -> CheckpointKey:
         """A key that stands in ``field``. Raises :class:`InvalidField`."""
         try:
-            check_name("app_name", key.app_name, self._app_name_max)
-            return CheckpointKey(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type or LAST_READ)
+            return self.key_of(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type)
         except InvalidField as error:
             raise error.under(field) from None
+
+    def key_of(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
+        """A key from its parts as they came; those that are good are remembered. Raises :class:`InvalidField`."""
+        return self._checked(stream_name, app_name, partition_id, checkpoint_type)
+
+    def _check(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
+        check_name("app_name", app_name, self._app_name_max)
+        # of each name there is one copy, however many partitions have it
+        return CheckpointKey(intern(stream_name), intern(app_name), partition_id, checkpoint_type or LAST_READ)
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
@@ -141,10 +154,12 @@ def read_response(result: ReadResult) -> pb.GetCheckpointResponse:
 
 def commit_response(result: CommitResult) -> pb.CommitCheckpointResponse:
     """The answer to a commit."""
-    return pb.CommitCheckpointResponse(
-        result=pb.COMMIT_RESULT_SUPERSEDED if result.superseded else pb.COMMIT_RESULT_COMMITTED,
-        effective=checkpoint_message(result.effective),
-    )
+    return pb.CommitCheckpointResponse(result=commit_outcome(result), effective=checkpoint_message(result.effective))
+
+
+def commit_outcome(result: CommitResult) -> pb.CommitResult.ValueType:
+    """What became of a commit that is stored."""
+    return pb.COMMIT_RESULT_SUPERSEDED if result.superseded else pb.COMMIT_RESULT_COMMITTED
 
 
 def partition_message(state: PartitionState) -> pb.PartitionState:

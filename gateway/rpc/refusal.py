@@ -5,12 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from google.protobuf.message import Message
 
 from gateway.errors import Overloaded
 from gateway.rpc.calls import CallsOf, MethodCalls, unseen
 from gateway.rpc.handlers import THREADS, MethodTable, abort
-from gateway.rpc.limits import CountingPool
+from gateway.rpc.pool import CallPool
 
 _THREADS = 2
 _RETRY_SECONDS = 1.0
@@ -19,7 +18,7 @@ _RETRY_SECONDS = 1.0
 class Refusal:
     """Looks at each call before it gets a thread: where ``pool`` is full, the call is ``GATEWAY_OVERLOADED``."""
 
-    def __init__(self, pool: CountingPool, most: int, calls_of: CallsOf = unseen) -> None:
+    def __init__(self, pool: CallPool, most: int, calls_of: CallsOf = unseen) -> None:
         self._pool = pool
         self._calls_of = calls_of
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="refusal")
@@ -34,8 +33,8 @@ class Refusal:
         """Let the threads go."""
         self._threads.shutdown(wait=True)
 
-    def _refusing(self, calls: MethodCalls) -> grpc.RpcMethodHandler[bytes, Message]:
-        def refuse(data: bytes, context: grpc.ServicerContext) -> Message:
+    def _refusing(self, calls: MethodCalls) -> grpc.RpcMethodHandler[bytes, bytes]:
+        def refuse(data: bytes, context: grpc.ServicerContext) -> bytes:
             metadata = context.invocation_metadata()
             calls.failed(0.0, self._error, "", metadata, calls.began(metadata) if calls.traced else None, "")
             abort(context, self._error)
@@ -45,13 +44,13 @@ class Refusal:
 
 
 class _Guarded(grpc.GenericRpcHandler):
-    def __init__(self, pool: CountingPool, methods: MethodTable, refusing: MethodTable, streams: MethodTable) -> None:
+    def __init__(self, pool: CallPool, methods: MethodTable, refusing: MethodTable, streams: MethodTable) -> None:
         self._pool = pool
         self._methods = methods
         self._refusing = refusing
         self._streams = streams
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, Message] | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """The handler of a call; None where there is no such method here."""
         path = handler_call_details.method
         handler = self._methods.get(path)

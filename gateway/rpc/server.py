@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Semaphore
+from typing import cast
 
 import grpc
 from google.protobuf.message import Message
@@ -17,11 +18,13 @@ from gateway.errors import ListenError
 from gateway.rpc.admission import Admission, CallersSettings, Permit
 from gateway.rpc.calls import CallsOf, unseen
 from gateway.rpc.departure import connections
-from gateway.rpc.handlers import MethodTable, Request, unary
-from gateway.rpc.limits import REFUSALS, ConnectionLimits, CountingPool, transport_options
+from gateway.rpc.handlers import MethodTable, Quick, Request, unary
+from gateway.rpc.limits import REFUSALS, ConnectionLimits, transport_options
 from gateway.rpc.listeners import Bound, Listeners
 from gateway.rpc.messages import MessageReader
+from gateway.rpc.pool import CallPool
 from gateway.rpc.probes import Probes
+from gateway.rpc.quick import QuickReads
 from gateway.rpc.reflection import Reflection
 from gateway.rpc.refusal import Refusal
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
@@ -29,8 +32,6 @@ from gateway.rpc.sockets import SocketAccess
 from gateway.rpc.streams import StreamServicer
 from gateway.rpc.tls import Certificates, TlsSettings
 
-_SPARE_PART = 8
-"""One thread of so many is kept free of calls that wait for DIS."""
 _PATIENT_PART = 0.8
 """Share of the time to stop after which calls that still wait are answered."""
 
@@ -68,13 +69,11 @@ class GatewayServer:
         self._calls_of = calls_of
         self._service = service
         self._admission = Admission(settings.callers, clock)
-        self._pool = CountingPool(settings.workers, settings.max_concurrent_calls, "rpc")
-        # who waits for DIS leaves threads to those that what is cached is enough for
-        self._room = Semaphore(max(1, settings.workers - max(1, settings.workers // _SPARE_PART)))
+        self._pool = CallPool(settings.workers, settings.max_concurrent_calls, "rpc")
         self._refusal = Refusal(self._pool, settings.max_concurrent_calls, calls_of)
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
-            self._pool,
+            cast(ThreadPoolExecutor, self._pool),
             maximum_concurrent_rpcs=most,
             options=transport_options(settings.connection, settings.max_message, most),
         )
@@ -144,7 +143,7 @@ class GatewayServer:
             self._service.abandon()
             ended.wait()
         self._service.drain()  # whoever still waits holds a thread
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown()
         self._probes.close()
         self._reflection.close()
         self._refusal.close()
@@ -154,19 +153,24 @@ class GatewayServer:
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
     ) -> grpc.GenericRpcHandler:
         servicer, size = CheckpointServicer(service, reader, self._calls_of), self._settings.max_message
+        quick = QuickReads(service, reader, self._calls_of("BatchGetCheckpoints"))
 
         def one(
-            name: str, method: Callable[[Request, Caller, Permit], Message], kind: type[Request]
-        ) -> tuple[str, grpc.RpcMethodHandler[bytes, Message]]:
-            return name, unary(method, kind, size, clock, self._calls_of(name), self._admission.to(name), self._room)
+            name: str,
+            method: Callable[[Request, Caller, Permit], Message],
+            kind: type[Request],
+            at_once: Quick | None = None,
+        ) -> tuple[str, grpc.RpcMethodHandler[bytes, bytes]]:
+            calls, admit = self._calls_of(name), self._admission.to(name)
+            return name, unary(method, kind, size, clock, calls, admit, self._pool.waiting, at_once)
 
         methods: MethodTable = dict(
             (
-                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest),
+                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest, quick.one),
                 one("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest),
                 one("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest),
                 one("ListCheckpoints", servicer.list, pb.ListCheckpointsRequest),
-                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest),
+                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest, quick.many),
                 one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
@@ -184,7 +188,7 @@ class GatewayServer:
                 clock,
                 self._calls_of("DeleteAppCheckpoints"),
                 self._admission.to("DeleteAppCheckpoints"),
-                self._room,
+                self._pool.waiting,
             )
         }
         return self._refusal.guarded(ADMIN_SERVICE_NAME, methods)

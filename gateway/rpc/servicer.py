@@ -79,15 +79,17 @@ class CheckpointServicer:
         right = [one for one in read if isinstance(one, CheckpointKey)]
         results = iter(self._service.get_many(right, caller, wish))
         response = pb.BatchGetCheckpointsResponse()
+        good = 0
         for one in read:
             result = one if isinstance(one, GatewayError) else next(results)
             if isinstance(result, ReadResult):
                 response.results.add().response.CopyFrom(messages.read_response(result))
-                self._batch_gets.item(None, None, None)
+                good += 1
             else:
                 failure = _error(result)
                 response.results.add().status.CopyFrom(status_of(failure))
                 self._batch_gets.item(None, failure, one if isinstance(one, CheckpointKey) else None)
+        self._batch_gets.items(good)
         return response
 
     def batch_commit(
@@ -113,15 +115,23 @@ class CheckpointServicer:
 
         results = iter(self._service.commit_many(right(), caller, len(request.commits)))
         response = pb.BatchCommitCheckpointsResponse()
+        effective: dict[int, pb.Checkpoint] = {}  # many were folded into the same
+        good = 0
         for one in read:
             result = one if isinstance(one, GatewayError) else next(results)
             if isinstance(result, CommitResult):
-                response.results.add().response.CopyFrom(messages.commit_response(result))
-                self._batch_commits.item(None, None, None)
+                stored = effective.get(id(result.effective))
+                if stored is None:
+                    stored = effective[id(result.effective)] = messages.checkpoint_message(result.effective)
+                answer = response.results.add().response
+                answer.result = messages.commit_outcome(result)
+                answer.effective.CopyFrom(stored)
+                good += 1
             else:
                 failure = _error(result)
                 response.results.add().status.CopyFrom(status_of(failure))
                 self._batch_commits.item(None, failure, one.key if isinstance(one, Commit) else None)
+        self._batch_commits.items(good)
         return response
 
 

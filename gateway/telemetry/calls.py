@@ -96,6 +96,10 @@ class _Method:
         if error is not None:
             self._log("item_failed", error, "" if about is None else str(about), _more(seconds, None, ()))
 
+    def items(self, count: int) -> None:
+        if count:
+            self._items.labels(self._name, _OK).inc(count)
+
     def _log(self, event: str, error: GatewayError, about: str, more: dict[str, Any]) -> None:
         """One line for each failure, until there are too many of one sort; then only their number."""
         suppressed = self._limit.admit((event, self._name, error.reason))

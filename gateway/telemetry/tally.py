@@ -36,6 +36,14 @@ class Tally:
                 self._within[bisect_left(self._bounds, seconds)] += 1
                 self._seconds += seconds
 
+    def add_all(self, kind: str, times: Sequence[float]) -> None:
+        """Some events of a kind, each with its seconds."""
+        with self._lock:
+            self._kinds[kind] = self._kinds.get(kind, 0) + len(times)
+            for seconds in times:
+                self._within[bisect_left(self._bounds, seconds)] += 1
+            self._seconds += sum(times)
+
     def time(self, seconds: float) -> None:
         """A time that belongs to no event of these."""
         with self._lock:

@@ -457,7 +457,7 @@ def reflected(client: Client, symbol: str) -> reflection_pb2.ServerReflectionRes
 
 
 def test_what_is_cached_is_served_while_as_many_calls_as_may_wait_for_dis(emulator: Emulator, start: Start) -> None:
-    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", workers=2)
+    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", workers=1)
     client = start(config_for(emulator, server=server)).client
     client.commit(5)
     emulator.inject("hold", times=0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from gateway.checkpoints.cache import CheckpointCache
 from gateway.checkpoints.core import Core, CoreSettings, RegressPolicy
+from gateway.checkpoints.service import CachedReads
 from gateway.checkpoints.work import (
     Answer,
     Call,
@@ -203,6 +204,11 @@ class World:
         self.tags = 0
         self.log: list[str] = []
         self.events: dict[Event, int] = {}
+        self.readers = [
+            (CachedReads(key, max_age, self.core.cached, self._seen), max_age)
+            for key in KEYS
+            for max_age in (None, 1.0)
+        ]
 
     def run(self, steps: int = 60) -> None:
         for _ in range(steps):
@@ -239,6 +245,9 @@ class World:
         return self.time + self.rng.choice([0.0, 0.5, 3.0, 1000.0, 1000.0, 1000.0])
 
     def _read(self) -> None:
+        if self.rng.random() < 0.5:
+            self._read_again()
+            return
         call = ReadCall(
             self.rng.choice(KEYS),
             self._deadline(),
@@ -247,6 +256,20 @@ class World:
             allow_stale=self.rng.random() < 0.3,
         )
         self._begin(call, self.core.read)
+
+    def _read_again(self) -> None:
+        """As consumers do that ask for the same all the time: from the cache, if it may be."""
+        reads, max_age = self.rng.choice(self.readers)
+        known = reads.take(self.time)
+        if known is not None:
+            history = self.histories[reads.key]
+            call = ReadCall(reads.key, self.time, max_age=max_age)
+            begun = Begun(call, self.step, self.time, history.now, max(history.told, history.doubted))
+            self.log.append(f"{self.step}: {brief(known.checkpoint)} is read again")
+            self._check_read(begun, ReadResult(known.checkpoint, Source.CACHE, self.time - known.at, known.order))
+
+    def _seen(self, event: Event, count: int, age: float | None) -> None:
+        self.events[event] = self.events.get(event, 0) + count
 
     def _checkpoint(self, key: CheckpointKey) -> Checkpoint:
         self.tags += 1
@@ -393,7 +416,7 @@ class World:
             elif isinstance(effect, Outdated):
                 self.outdated.add(effect.key)
             elif isinstance(effect, Note):
-                self.events[effect.event] = self.events.get(effect.event, 0) + effect.count
+                self._seen(effect.event, effect.count, effect.age)
 
     def _answered(self, call: Call, result: Result) -> None:
         begun = self.calls.pop(id(call), None)

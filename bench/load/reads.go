@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
+	"google.golang.org/grpc"
+)
+
+func key(partition int) *pb.CheckpointKey {
+	return &pb.CheckpointKey{StreamName: "bench", AppName: "bench", PartitionId: strconv.Itoa(partition)}
+}
+
+// get reads one checkpoint. The echo answers with the request: what is in an answer that is not for us is not looked at.
+func get(ctx context.Context, conn *grpc.ClientConn, partition int) error {
+	var answer pb.GetCheckpointResponse
+	return conn.Invoke(ctx, *method, &pb.GetCheckpointRequest{Key: key(partition)}, &answer)
+}
+
+// batchGet reads a hundred in one call.
+func batchGet(ctx context.Context, conn *grpc.ClientConn, partition int) error {
+	request := &pb.BatchGetCheckpointsRequest{}
+	for step := range 100 {
+		request.Keys = append(request.Keys, key((partition+step)%*keys))
+	}
+	answer, err := pb.NewCheckpointServiceClient(conn).BatchGetCheckpoints(ctx, request)
+	if err == nil && len(answer.Results) != 100 {
+		log.Fatalf("%d results for 100 keys", len(answer.Results))
+	}
+	return err
+}
+
+// closed lets callers read one after the other, each waiting for its answer.
+func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientConn, int) error) map[string]any {
+	for _, conn := range conns {
+		if err := call(caller(), conn, 0); err != nil {
+			log.Fatal(err)
+		}
+	}
+	var wait sync.WaitGroup
+	times := make([][]time.Duration, *callers)
+	begin := time.Now()
+	until := begin.Add(time.Duration(*seconds * float64(time.Second)))
+	for number := range *callers {
+		wait.Go(func() {
+			ctx, conn := caller(), conns[number%len(conns)]
+			for turn := number; ; turn += *callers {
+				started := time.Now()
+				if started.After(until) {
+					return
+				}
+				if err := call(ctx, conn, turn%*keys); err != nil {
+					log.Fatal(err)
+				}
+				times[number] = append(times[number], time.Since(started))
+			}
+		})
+	}
+	wait.Wait()
+	return summary(slices.Concat(times...), time.Since(begin))
+}
+
+// hold opens the connections with a call on each, reads over the first of them, and keeps the others.
+func hold(conns []*grpc.ClientConn) map[string]any {
+	for _, conn := range conns {
+		if err := get(caller(), conn, 0); err != nil {
+			log.Fatal(err)
+		}
+	}
+	return closed(conns[:1], get)
+}
+
+// open calls at a steady rate, whether calls are answered or not; times count from when a call was to begin.
+func open(conns []*grpc.ClientConn) map[string]any {
+	for number := range *keys {
+		if err := get(caller(), conns[number%len(conns)], number); err != nil {
+			log.Fatal(err)
+		}
+	}
+	count := int(*rate * *seconds)
+	times := make([]time.Duration, count)
+	began := time.Now()
+	paced(count, func(number int, due time.Time) {
+		if err := get(caller(), conns[number%len(conns)], number%*keys); err != nil {
+			log.Fatal(err)
+		}
+		times[number] = time.Since(due)
+	})
+	return summary(times, time.Since(began))
+}
+
+// paced begins calls at the rate, each at its own time.
+func paced(count int, call func(number int, due time.Time)) {
+	var wait sync.WaitGroup
+	begin := time.Now()
+	for number := range count {
+		due := begin.Add(time.Duration(float64(number) / *rate * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		wait.Go(func() { call(number, due) })
+	}
+	wait.Wait()
+}
+
+// mixed is 90% reads of what is cached, 8% commits and 2% reads of what is not, at a steady rate. Half of the time
+// DIS is well, then it stalls. The times are those of the cached reads that began in each half.
+func mixed(conns []*grpc.ClientConn) map[string]any {
+	for number := range *keys {
+		if err := get(caller(), conns[0], number); err != nil {
+			log.Fatal(err)
+		}
+	}
+	half := int(*rate * *seconds / 2)
+	var lock sync.Mutex
+	var halves [2][]time.Duration
+	var failed [2]atomic.Int64
+	kinds := rand.New(rand.NewPCG(1, 2))
+	kind := make([]float64, 2*half)
+	for number := range kind {
+		kind[number] = kinds.Float64()
+	}
+	began := time.Now()
+	paced(2*half, func(number int, due time.Time) {
+		when := number / half
+		if number == half && *stall != "" {
+			go func() {
+				answer, err := http.Post(*stall+"/stall", "", nil)
+				if err != nil {
+					log.Fatal(err)
+				}
+				_ = answer.Body.Close()
+			}()
+		}
+		conn := conns[number%len(conns)]
+		var err error
+		switch share := kind[number]; {
+		case share < 0.90:
+			if err = get(caller(), conn, number%*keys); err != nil {
+				log.Fatal(err)
+			}
+			lock.Lock()
+			halves[when] = append(halves[when], time.Since(due))
+			lock.Unlock()
+		case share < 0.98:
+			_, err = pb.NewCheckpointServiceClient(conn).CommitCheckpoint(caller(), commit(*keys+number%1000, int64(number)))
+		default:
+			err = get(caller(), conn, *keys+1000+number)
+		}
+		if err != nil {
+			failed[when].Add(1)
+		}
+	})
+	took := time.Since(began)
+	well, stalled := summary(halves[0], took/2), summary(halves[1], took/2)
+	well["failed"], stalled["failed"] = failed[0].Load(), failed[1].Load()
+	return map[string]any{"well": well, "stalled": stalled}
+}
+
+// summary gives percentiles in microseconds.
+func summary(times []time.Duration, took time.Duration) map[string]any {
+	slices.Sort(times)
+	result := map[string]any{"calls": len(times), "seconds": took.Seconds()}
+	for name, share := range map[string]float64{"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1} {
+		if len(times) > 0 {
+			result[name] = float64(times[min(len(times)-1, int(share*float64(len(times))))].Nanoseconds()) / 1000
+		}
+	}
+	return result
+}

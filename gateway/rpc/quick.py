@@ -1,0 +1,160 @@
+"""The short way of reads that are cached: consumers ask for the same few checkpoints all the time.
+
+What a request says is remembered, and the part of an answer that does not change, by the checkpoint that it is about.
+Whether a value may be served is asked of the service each time, as for every other read.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, inf
+
+from google.protobuf.message import DecodeError
+
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.checkpoints.cache import Known
+from gateway.checkpoints.service import CachedReads, CheckpointService
+from gateway.checkpoints.work import ReadResult, Source
+from gateway.errors import CallerNotAllowed, InvalidField
+from gateway.rpc import messages
+from gateway.rpc.admission import Permit
+from gateway.rpc.calls import MethodCalls
+from gateway.rpc.messages import MessageReader
+
+_REMEMBERED = 4096
+"""Requests that are remembered, with their answers: a few MiB at most."""
+_REQUEST_MAX = 256
+"""Bytes of a request that is; one with names and a partition has far less."""
+
+
+class _Read:
+    """A read that was understood, and the last answer to it."""
+
+    __slots__ = ("_last", "reads")
+
+    def __init__(self, reads: CachedReads) -> None:
+        self.reads = reads
+        self._last: tuple[Known, bytes] | None = None
+
+    def ageless(self, known: Known) -> bytes:
+        """The answer as :func:`gateway.rpc.messages.read_response` makes it, but for the age."""
+        last = self._last
+        if last is None or last[0] is not known:
+            found = ReadResult(known.checkpoint, Source.CACHE)
+            last = self._last = known, messages.read_response(found).SerializeToString()
+        return last[1]
+
+
+@lru_cache(_REMEMBERED)
+def _age(milliseconds: int) -> bytes:
+    """The age of an answer: the bytes of a message in parts add up to the whole."""
+    age = pb.GetCheckpointResponse()
+    age.age.FromMilliseconds(milliseconds)
+    return age.SerializeToString()
+
+
+@lru_cache(_REMEMBERED)
+def _result_head(size: int) -> bytes:
+    """What stands before an answer of so many bytes in the answer to a batch: taken from one of that size."""
+    inner = pb.BatchGetCheckpointsResult.DESCRIPTOR.fields_by_name["response"].number
+    outer = pb.BatchGetCheckpointsResponse.DESCRIPTOR.fields_by_name["results"].number
+    within = _tag(inner) + _varint(size)
+    return _tag(outer) + _varint(len(within) + size) + within
+
+
+def _tag(field: int) -> bytes:
+    return _varint(field << 3 | 2)  # a field that has its length before it
+
+
+def _varint(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    data.append(value)
+    return bytes(data)
+
+
+class QuickReads:
+    """Answers ``GetCheckpoint`` and ``BatchGetCheckpoints`` where nothing but the cache is needed."""
+
+    def __init__(self, service: CheckpointService, reader: MessageReader, batches: MethodCalls) -> None:
+        self._service = service
+        self._reader = reader
+        self._batches = batches
+        self._read = lru_cache(_REMEMBERED)(self._understand)
+        self._read_of = lru_cache(_REMEMBERED)(self._understand_key)
+
+    def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
+        """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
+        if len(data) > _REQUEST_MAX:
+            return None
+        read = self._read(data)
+        if read is None:
+            return None
+        reads = read.reads
+        key = reads.key
+        permit(key.stream_name, key.app_name)
+        known = reads.take(now)
+        return None if known is None else read.ageless(known) + _age(ceil(max(0.0, now - known.at) * 1000))
+
+    def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
+        """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
+        try:
+            request = pb.BatchGetCheckpointsRequest.FromString(data)
+            messages.check_count("keys", len(request.keys))
+            max_age = _from_cache(request)
+        except (DecodeError, InvalidField):
+            return None
+        if max_age is None:
+            return None
+        parts: list[bytes] = []
+        ages: list[float] = []
+        may: tuple[str, str] | None = None
+        for message in request.keys:
+            stream, app = message.stream_name, message.app_name
+            read = self._read_of(stream, app, message.partition_id, message.checkpoint_type, max_age)
+            if read is None:
+                return None
+            if may != (stream, app):
+                try:
+                    permit(stream, app)
+                except CallerNotAllowed:
+                    return None
+                may = stream, app
+            known = read.reads.look(now)
+            if known is None:
+                return None
+            age = max(0.0, now - known.at)
+            ages.append(age)
+            answer, told = read.ageless(known), _age(ceil(age * 1000))
+            parts += (_result_head(len(answer) + len(told)), answer, told)
+        self._service.count_hits(ages)
+        self._batches.items(len(ages))
+        return b"".join(parts)
+
+    def _understand(self, data: bytes) -> _Read | None:
+        try:
+            request = pb.GetCheckpointRequest.FromString(data)
+            max_age = _from_cache(request)
+        except (DecodeError, InvalidField):
+            return None  # the long way says what is wrong
+        if max_age is None or not request.HasField("key"):
+            return None
+        key = request.key
+        return self._understand_key(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type, max_age)
+
+    def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read | None:
+        try:
+            key = self._reader.key_of(stream, app, partition, kind)
+        except InvalidField:
+            return None
+        return _Read(self._service.cached_reads(key, max_age))
+
+
+def _from_cache(request: messages.ReadRequest) -> float | None:
+    """How old in seconds what is cached may be; None where DIS must be asked. Raises :class:`InvalidField`."""
+    wish = messages.read_wish(request)
+    if wish.fresh or wish.max_age == 0:
+        return None
+    return inf if wish.max_age is None else wish.max_age
