@@ -61,7 +61,8 @@ class Example(Process):
             raise self.wrong("has not said once 'processed N records'")
         if self.committed != sorted(set(self.committed)):
             raise self.wrong("committed a number twice, or out of order")
-        last = sum(self.numbers(_RESUMING) or [-1]) + processed[0]
+        before = self.numbers(_RESUMING) or [-1]
+        last = before[0] + processed[0]
         if self.committed[-1:] != [last] and processed != [0]:
             raise self.wrong(f"has not committed {last}, the last that it processed")
         return last
