@@ -59,7 +59,7 @@ endif
 # Without the toolchain of a language it is left out, and what to install is said; with REQUIRE_ALL=1 (on CI) that is a
 # failure. Needs no root.
 .PHONY: conformance
-conformance: $(BIN)/.ready ## Build every client, hold the transcript with each, restart the gateway under it
+conformance: $(BIN)/.ready ## Build and test every client, hold the transcript with each, give its example trouble
 	$(BIN)/python -m clients.conformance $(LANGUAGES)
 
 .PHONY: test-tools

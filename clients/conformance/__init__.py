@@ -1,1 +1,1 @@
-"""Builds every client, holds the transcript with each, and restarts the gateway under each example."""
+"""Builds and tests every client, holds the transcript with each, and gives each example trouble."""

@@ -18,8 +18,12 @@ CHECK_SECONDS = 60
 BUILD_SECONDS = 1200
 
 
-class BuildFailed(Exception):
-    """A command of the build failed: which one, and what it printed."""
+class BadLanguage(Exception):
+    """A ``conformance.toml`` that cannot be used, and why."""
+
+
+class CommandFailed(Exception):
+    """A command of the build or of the unit tests failed: which one, and what it printed."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +36,40 @@ class Language:
     needs: tuple[tuple[tuple[str, ...], str], ...]
     """Commands that exit with 0 where the toolchain is here, and what to install where not."""
     builds: tuple[tuple[str, ...], ...]
+    tests: tuple[tuple[str, ...], ...]
     transcript: tuple[str, ...]
     example: tuple[str, ...]
+    slow_example: tuple[str, ...]
     environment: dict[str, str]
 
     @classmethod
     def load(cls, folder: Path) -> Language:
-        """Raises ``KeyError`` for a file that lacks something, and ``ValueError`` for one that has too much."""
-        build = BUILDS / folder.name
-        build.mkdir(parents=True, exist_ok=True)
-        content = tomllib.loads((folder / "conformance.toml").read_text())
-        filled = _filled(content, {"{build}": str(build), "{python}": sys.executable, "{root}": str(ROOT)})
+        """Raises :class:`BadLanguage`."""
+        try:
+            return cls._of(folder, tomllib.loads((folder / "conformance.toml").read_text()))
+        except KeyError as error:
+            raise BadLanguage(f"{folder.name}/conformance.toml: there is no {error.args[0]}") from None
+        except (OSError, TypeError, ValueError) as error:
+            raise BadLanguage(f"{folder.name}/conformance.toml: {error}") from None
+
+    @classmethod
+    def _of(cls, folder: Path, content: dict[str, Any]) -> Language:
+        names = {"{build}": str(BUILDS / folder.name), "{python}": sys.executable, "{root}": str(ROOT)}
+        filled = _filled(content, names)
         language = cls(
             folder=folder,
             name=filled.pop("language"),
-            debian=tuple(filled.pop("debian", ())),
-            needs=tuple((tuple(one["check"]), one["install"]) for one in filled.pop("needs")),
-            builds=tuple(tuple(one) for one in filled.pop("build")),
-            transcript=tuple(filled.pop("transcript")),
-            example=tuple(filled.pop("example")),
+            debian=_words(filled.pop("debian", [])),
+            needs=tuple((_words(one["check"]), one["install"]) for one in filled.pop("needs")),
+            builds=_commands(filled.pop("build")),
+            tests=_commands(filled.pop("test", [])),
+            transcript=_words(filled.pop("transcript")),
+            example=_words(filled.pop("example")),
+            slow_example=_words(filled.pop("slow_example", [])),
             environment=filled.pop("environment", {}),
         )
         if filled:
-            raise ValueError(f"{folder.name}/conformance.toml: what is {', '.join(filled)}?")
+            raise ValueError(f"what is {', '.join(filled)}?")
         return language
 
     def environ(self) -> dict[str, str]:
@@ -67,26 +82,37 @@ class Language:
         return [install for check, install in self.needs if not self._works(check)]
 
     def build(self) -> None:
-        """Raises :class:`BuildFailed`."""
+        """Raises :class:`CommandFailed`."""
+        (BUILDS / self.folder.name).mkdir(parents=True, exist_ok=True)
         for command in self.builds:
-            log = BUILDS / f"{self.folder.name}.log"
-            with log.open("w") as output:
-                try:
-                    done = subprocess.run(
-                        command,
-                        cwd=self.folder,
-                        env=self.environ(),
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        timeout=BUILD_SECONDS,
-                        check=False,
-                    )
-                    problem = f"exit code {done.returncode}" if done.returncode else ""
-                except (OSError, subprocess.TimeoutExpired) as error:
-                    problem = str(error)
-            if problem:
-                raise BuildFailed(f"{' '.join(command)}: {problem}\n{log.read_text(errors='replace')[-4000:]}")
+            self._run(command)
+
+    def test(self) -> None:
+        """Its unit tests. Raises :class:`CommandFailed`, also where it has none."""
+        if not self.tests:
+            raise CommandFailed("conformance.toml has no test")
+        for command in self.tests:
+            self._run(command)
+
+    def _run(self, command: tuple[str, ...]) -> None:
+        log = BUILDS / f"{self.folder.name}.log"
+        with log.open("w") as output:
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=self.folder,
+                    env=self.environ(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=BUILD_SECONDS,
+                    check=False,
+                )
+                problem = f"exit code {done.returncode}" if done.returncode else ""
+            except (OSError, subprocess.TimeoutExpired) as error:
+                problem = str(error)
+        if problem:
+            raise CommandFailed(f"{' '.join(command)}: {problem}\n{log.read_text(errors='replace')[-4000:]}")
 
     def _works(self, check: tuple[str, ...]) -> bool:
         try:
@@ -105,9 +131,21 @@ class Language:
         return done.returncode == 0
 
 
-def known() -> list[Language]:
-    """All that have a ``conformance.toml``, in the order of their folders."""
-    return [Language.load(found.parent) for found in sorted(CLIENTS.glob("*/conformance.toml"))]
+def folders() -> list[Path]:
+    """The folders that have a ``conformance.toml``."""
+    return sorted(found.parent for found in CLIENTS.glob("*/conformance.toml"))
+
+
+def _commands(value: Any) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list of commands")
+    return tuple(_words(one) for one in value)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TypeError(f"{value!r} is no list of strings")
+    return tuple(value)
 
 
 def _filled(value: Any, names: dict[str, str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -11,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,28 +52,29 @@ class Process:
     def next_line(self, seconds: float = WAIT_SECONDS) -> tuple[float, str] | None:
         """The next line, and when it came; None after the last one. Raises :class:`WentWrong` if none comes in time."""
         try:
-            found = self._queue.get(timeout=seconds)
+            return self._read_line(seconds)
         except queue.Empty:
             raise self.wrong(f"printed nothing for {seconds:g} s") from None
-        if found:
-            self.lines.append(found[1])
-        return found
 
     def wait_for(self, fits: Callable[[str], bool], what: str, seconds: float = WAIT_SECONDS) -> str:
         """The next line that fits. Raises :class:`WentWrong`."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            found = self.next_line(left)
+        while True:
+            try:
+                found = self._read_line(until - time.monotonic())
+            except queue.Empty:
+                raise self.wrong(f"has not printed {what} within {seconds:g} s") from None
             if found is None:
                 raise self.wrong(f"ended without {what}")
             if fits(found[1]):
                 return found[1]
-        raise self.wrong(f"has not printed {what} within {seconds:g} s")
 
-    def drain(self) -> None:
-        """Take note of the lines that came so far."""
-        while not self._queue.empty():
-            self.next_line()
+    def watch(self, seconds: float, enough: Callable[[], bool]) -> None:
+        """Take note of the lines that came so far, and of those that come meanwhile, until it is enough."""
+        until = time.monotonic() + seconds
+        with contextlib.suppress(queue.Empty):
+            while not enough() and self._read_line(until - time.monotonic()) is not None:
+                pass
 
     def signal(self, number: int) -> None:
         """Send a signal to it."""
@@ -80,11 +83,11 @@ class Process:
     def finish(self, seconds: float = WAIT_SECONDS) -> int:
         """Wait until it has ended; its exit code. Raises :class:`WentWrong`."""
         until = time.monotonic() + seconds
-        while self.next_line(max(until - time.monotonic(), _EVERY_SECONDS)) is not None:
-            pass
         try:
+            while self._read_line(until - time.monotonic()) is not None:
+                pass
             return self._process.wait(max(until - time.monotonic(), _EVERY_SECONDS))
-        except subprocess.TimeoutExpired:
+        except (queue.Empty, subprocess.TimeoutExpired):
             raise self.wrong(f"has not ended within {seconds:g} s") from None
 
     def kill(self) -> None:
@@ -100,12 +103,33 @@ class Process:
         errors = self._errors.read_text(errors="replace")[-2000:]
         return WentWrong(f"{self._name} {problem}. It printed:\n{printed}\n{errors}".rstrip())
 
+    def _read_line(self, seconds: float) -> tuple[float, str] | None:
+        found = self._queue.get(timeout=max(seconds, 0))
+        if found:
+            self.lines.append(found[1])
+        else:
+            self._queue.put(None)  # it stays at the end
+        return found
+
     def _read(self) -> None:
         if self._process.stdout is not None:
             with self._process.stdout as lines:
                 for line in lines:
                     self._queue.put((time.monotonic(), line.rstrip("\n")))
         self._queue.put(None)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit as it came to DIS, and what DIS answered: an HTTP status, 0 while it has not."""
+
+    number: int
+    status: int
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is stored."""
+        return 200 <= self.status <= 299
 
 
 class Backend:
@@ -171,6 +195,19 @@ class Backend:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             text = answer.read()
         return json.loads(text) if text else None
+
+    def stored(self, stream: str, app: str) -> int | None:
+        """The checkpoint of partition 0 as DIS has it."""
+        found = self.control("GET", "")["streams"].get(stream, {"checkpoints": {}})["checkpoints"]
+        number = found.get(app, {}).get("shardId-0000000000")
+        return None if number is None else int(number)
+
+    def commits(self, stream: str) -> list[Commit]:
+        """Those that came to DIS for a stream, in this order."""
+        requests = self.control("GET", "requests")
+        sent = [one for one in requests if one["method"] == "POST" and one["path"].endswith("/checkpoints")]
+        commits = [(json.loads(one["body"]), one["status"]) for one in sent]
+        return [Commit(int(body["sequence_number"]), how) for body, how in commits if body["stream_name"] == stream]
 
     def _running(self) -> Process:
         if self._gateway is None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from clients.conformance.languages import CommandFailed
+from clients.conformance.processes import WentWrong
 
 FAILED = "FAILED"
 
@@ -15,9 +22,25 @@ class Outcome:
     missing: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     """What went well, and how long it took."""
-    failed: str = ""
-    """What failed; what came after it was not tried."""
-    problem: str = ""
+    failures: dict[str, str] = field(default_factory=dict)
+    """What failed, and why. What is in neither was not tried."""
+
+    @contextmanager
+    def doing(self, row: str) -> Iterator[None]:
+        """Note how what is done meanwhile goes. Raises nothing: whatever happens, the others have their turn."""
+        began = time.monotonic()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 — it is shown below the table
+            self.failed(row, error)
+        else:
+            self.seconds[row] = time.monotonic() - began
+
+    def failed(self, row: str, error: Exception) -> None:
+        """Note why it failed: what is no finding, but a defect of the runner or of its machine, with its traceback."""
+        finding = isinstance(error, CommandFailed | WentWrong)
+        self.failures[row] = str(error) if finding else "".join(traceback.format_exception(error))
+        print(f"{self.name}: {row} {FAILED}", flush=True)
 
 
 def table(outcomes: list[Outcome], rows: list[str]) -> str:
@@ -37,11 +60,10 @@ def verdict(outcomes: list[Outcome], rows: list[str], *, require_all: bool) -> t
     for one in outcomes:
         if one.missing:
             lines.append(f"{one.name}: no toolchain here. Install: {'; '.join(one.missing)}")
-        if one.failed:
-            lines.append(f"{one.name}: {one.failed} failed: {one.problem}")
+        lines += [f"{one.name}: {row} failed: {problem}" for row, problem in one.failures.items()]
     passed = sum(len(one.seconds) for one in outcomes)
     absent = len(rows) * sum(1 for one in outcomes if one.missing)
-    failed = sum(1 for one in outcomes if one.failed) + (absent if require_all else 0)
+    failed = sum(len(one.failures) for one in outcomes) + (absent if require_all else 0)
     skipped = len(rows) * len(outcomes) - passed - failed
     lines.append(f"{passed} passed, {failed} failed, {skipped} skipped")
     return "\n".join(lines), not failed and bool(passed)
@@ -50,4 +72,4 @@ def verdict(outcomes: list[Outcome], rows: list[str], *, require_all: bool) -> t
 def _cell(one: Outcome, row: str) -> str:
     if row in one.seconds:
         return f"{one.seconds[row]:.3f}"
-    return FAILED if row == one.failed else "-"
+    return FAILED if row in one.failures else "-"

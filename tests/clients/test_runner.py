@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from clients.conformance import languages
-from clients.conformance.checks import steps, stop
-from clients.conformance.languages import CLIENTS, BuildFailed, Language, known
+from clients.conformance import languages, run
+from clients.conformance.checks import steps
+from clients.conformance.examples import Example
+from clients.conformance.languages import CLIENTS, ROOT, BadLanguage, CommandFailed, Language, folders
 from clients.conformance.processes import Process, WentWrong
 from clients.conformance.report import Outcome, table, verdict
 
@@ -17,8 +20,8 @@ ROWS = ["build", "1 get nothing", "2 commit"]
 
 
 def test_every_client_is_known_to_the_runner() -> None:
-    folders = {found.parent.name for found in CLIENTS.glob("*/README.md")} - {"conformance"}
-    assert {one.folder.name for one in known()} == folders
+    pages = {found.parent.name for found in CLIENTS.glob("*/README.md")} - {"conformance"}
+    assert {one.name for one in folders()} == pages
 
 
 def test_the_page_has_the_steps_of_the_file() -> None:
@@ -29,19 +32,28 @@ def test_the_page_has_the_steps_of_the_file() -> None:
 
 def test_the_service_config_is_the_same_in_every_client() -> None:
     wanted = (CLIENTS / "service-config.json").read_bytes()
-    ignored = {"node_modules", "target", "dist"}
+    ignored = {"node_modules", "target", "dist", "build", ".venv"}
     copies = [one for one in CLIENTS.glob("*/**/service-config.json") if not ignored & set(one.parts)]
     assert len(copies) >= 4
     assert [one for one in copies if one.read_bytes() != wanted] == []
 
 
-def language(folder: Path, build: list[str], check: list[str]) -> Language:
+def test_the_packages_are_told_where_there_is_nothing_but_python() -> None:
+    command = [sys.executable, "-I", "-S", "-c", "import sys; sys.path.insert(0, ''); sys.argv[1:] = ['--debian']; "]
+    command[-1] += "import runpy; runpy.run_module('clients.conformance', run_name='__main__')"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert {"maven", "protobuf-compiler-grpc", "ruby-grpc"} <= set(done.stdout.split())
+
+
+def language(folder: Path, build: list[str], check: list[str], test: list[str] | None = None) -> Language:
     content = f"""
 language = "Test"
 needs = [{{ check = {check!r}, install = "the tool" }}]
 build = [{build!r}]
+test = [{test or []!r}]
 transcript = ["{{build}}/transcript"]
-example = ["example"]
+example = ['example']
 environment = {{ WORD = "given" }}
 """
     (folder / "conformance.toml").write_text(content)
@@ -70,32 +82,73 @@ def test_a_toolchain_that_is_not_here_is_named(tmp_path: Path, check: list[str])
 
 def test_a_build_that_fails_shows_what_it_printed(tmp_path: Path) -> None:
     one = language(tmp_path, ["{python}", "-c", "raise SystemExit('it is broken')"], [])
-    with pytest.raises(BuildFailed, match="it is broken"):
+    with pytest.raises(CommandFailed, match="it is broken"):
         one.build()
 
 
-def test_an_unknown_word_in_a_language_is_refused(tmp_path: Path) -> None:
+def test_unit_tests_that_fail_show_what_they_printed(tmp_path: Path) -> None:
+    one = language(tmp_path, ["{python}", "-c", ""], [], ["{python}", "-c", "raise SystemExit('1 failed')"])
+    one.build()
+    with pytest.raises(CommandFailed, match="1 failed"):
+        one.test()
+
+
+def test_a_language_without_unit_tests_is_told(tmp_path: Path) -> None:
     language(tmp_path, [], [])
     file = tmp_path / "conformance.toml"
-    file.write_text('surprise = "x"\n' + file.read_text())
-    with pytest.raises(ValueError, match="surprise"):
+    file.write_text(file.read_text().replace("test = [[]]\n", ""))
+    with pytest.raises(CommandFailed, match="no test"):
+        Language.load(tmp_path).test()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("language", "surprise = 'x'\nlanguage", "what is surprise"),
+        ("language", "name", "there is no language"),
+        ("transcript", "transcripts", "there is no transcript"),
+        ("example = ['example']", "example = 'example'", "no list of strings"),
+        ("build = [[]]", "build = ['make']", "no list of strings"),
+        ("language =", "language", "toml"),
+    ],
+)
+def test_what_a_language_has_too_much_or_lacks_ends_no_run(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    language(tmp_path, [], [])
+    file = tmp_path / "conformance.toml"
+    file.write_text(file.read_text().replace(old, new, 1))
+    with pytest.raises(BadLanguage, match=problem):
         Language.load(tmp_path)
+    outcome = run.put_through(tmp_path)
+    assert problem in outcome.failures["build"]
+    assert "FAILED" in table([outcome], run.rows())
 
 
-def test_a_process_that_ends_or_says_nothing_is_told(tmp_path: Path) -> None:
+def test_a_process_that_ends_is_told(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('one line')"]
     process = Process("it", command, tmp_path, {}, tmp_path / "errors")
     with pytest.raises(WentWrong, match=r"(?s)ended without the word.*one line"):
         process.wait_for(lambda line: line == "the word", "the word")
+    assert process.next_line() is None
     process.kill()
-    silent = Process("it", [sys.executable, "-c", "input()"], tmp_path, {}, tmp_path / "errors")
-    silent.kill()
+
+
+def test_a_process_that_says_nothing_is_told(tmp_path: Path) -> None:
+    silent = Process("it", [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path, {}, tmp_path / "errors")
+    try:
+        with pytest.raises(WentWrong, match="printed nothing for"):
+            silent.next_line(0.2)
+        with pytest.raises(WentWrong, match="has not printed the word"):
+            silent.wait_for(lambda line: True, "the word", 0.2)
+        with pytest.raises(WentWrong, match="has not ended"):
+            silent.finish(0.2)
+    finally:
+        silent.kill()
     assert silent.next_line() is None
 
 
 def test_the_table_has_each_language_and_each_step() -> None:
     good = Outcome("Good", seconds=dict.fromkeys(ROWS, 0.5))
-    bad = Outcome("Bad", seconds={"build": 1.0}, failed=ROWS[1], problem="it differs")
+    bad = Outcome("Bad", seconds={"build": 1.0}, failures={ROWS[1]: "it differs"})
     assert table([good, bad], ROWS).splitlines() == [
         "                Good    Bad",
         "build          0.500  1.000",
@@ -120,7 +173,7 @@ def test_the_table_has_each_language_and_each_step() -> None:
             "3 passed, 3 failed, 0 skipped",
             False,
         ),
-        ([Outcome("A", seconds={"build": 0.1}, failed=ROWS[1])], False, "1 passed, 1 failed, 1 skipped", False),
+        ([Outcome("A", seconds={"build": 0.1}, failures={ROWS[1]: ""})], False, "1 passed, 1 failed, 1 skipped", False),
         ([Outcome("B", missing=["b"])], False, "0 passed, 0 failed, 3 skipped", False),
     ],
 )
@@ -129,6 +182,19 @@ def test_what_is_missing_fails_only_where_all_are_required(
 ) -> None:
     said, verdict_is_well = verdict(outcomes, ROWS, require_all=require_all)
     assert (said.splitlines()[-1], verdict_is_well) == (last, well)
+
+
+def test_a_defect_of_the_runner_itself_ends_no_run() -> None:
+    outcome = Outcome("A")
+    with outcome.doing(ROWS[0]):
+        raise KeyError("surprise")
+    with outcome.doing(ROWS[1]):
+        raise WentWrong("it differs")
+    with outcome.doing(ROWS[2]):
+        pass
+    assert re.search("(?s)Traceback.*KeyError: 'surprise'", outcome.failures[ROWS[0]])
+    assert outcome.failures[ROWS[1]] == "it differs"
+    assert list(outcome.seconds) == ROWS[2:]
 
 
 ENDS_UPON_SIGTERM = """
@@ -152,13 +218,13 @@ print("committed 9", *sys.argv[1:], sep="\\n", flush=True)
 )
 def test_an_example_that_loses_or_repeats_something_is_caught(tmp_path: Path, said: list[str], problem: str) -> None:
     command = [sys.executable, "-c", ENDS_UPON_SIGTERM, *said]
-    example = Process("the example", command, tmp_path, {}, tmp_path / "errors")
+    example = Example("the example", command, tmp_path, {}, tmp_path / "errors")
     try:
         example.wait_for(lambda line: line == "committed 4", "'committed 4'")
         if problem:
             with pytest.raises(WentWrong, match=problem):
-                stop(example)
+                example.stop()
         else:
-            assert stop(example) == 9
+            assert example.stop() == 9
     finally:
         example.kill()

@@ -1,4 +1,4 @@
-"""The machine-readable transcript holds: a gateway answers it as it says, and each client names the same steps."""
+"""The machine-readable transcript holds: a gateway answers it as it says."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def taken_apart(status: status_pb2.Status) -> Json:
     info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     has_retry = False
     for detail in status.details:
-        detail.Unpack(info) or detail.Unpack(bad)
+        if detail.Unpack(info):
+            assert info.domain == "disgateway.v1"
+        detail.Unpack(bad)
         has_retry = has_retry or detail.Unpack(retry)
     return {
         "code": code_pb2.Code.Name(status.code),

@@ -39,7 +39,11 @@ def _pool() -> descriptor_pool.DescriptorPool:
 _POOL = _pool()
 
 
+def kind(name: str) -> Any:
+    """The class of a message of the later version, by its name."""
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"disgateway.v1.{name}"))
+
+
 def message(name: str, **fields: Any) -> Any:
     """A message of the later version, by its name."""
-    kind = message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"disgateway.v1.{name}"))
-    return kind(**fields)
+    return kind(name)(**fields)
