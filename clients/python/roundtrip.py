@@ -2,24 +2,22 @@
 
     python clients/python/roundtrip.py --stream orders --app roundtrip
 
-It knows only the generated stubs. It exits with 0 only if what was read back is what was committed. It moves the
-checkpoint of the app that it is given, so give it an app of its own.
+It exits with 0 only if what was read back is what was committed. It moves the checkpoint of the app that it is given,
+so give it an app of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
 
+from disgateway.channel import connect
+from disgateway.errors import CHECKPOINT_REGRESSION, EFFECTIVE_SEQUENCE_NUMBER
+from disgateway.retry import CallError, GatewayError, commit, retry
 from disgateway.v1 import checkpoint_pb2 as pb
 from disgateway.v1 import checkpoint_pb2_grpc
-
-TIMEOUT = 20
-"""Seconds for one call, the wait for a gateway that is still starting included."""
 
 SHORT, LONG = "0", "shardId-0000000000"  # two spellings of one partition
 SOURCES: dict[int, str] = {pb.CHECKPOINT_SOURCE_CACHE: "from cache", pb.CHECKPOINT_SOURCE_UPSTREAM: "from DIS"}
@@ -27,21 +25,6 @@ SOURCES: dict[int, str] = {pb.CHECKPOINT_SOURCE_CACHE: "from cache", pb.CHECKPOI
 
 def say(text: str) -> None:
     print(f"python: {text}", flush=True)
-
-
-def reason_of(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
-    """The gateway's ``ErrorInfo``, which programs decide by; empty where the error comes from somewhere else."""
-    status, info = status_pb2.Status(), error_details_pb2.ErrorInfo()
-    trailers: Iterable[tuple[str, str | bytes]] = ()
-    if isinstance(error, grpc.Call):
-        trailers = error.trailing_metadata() or ()
-    for name, value in trailers:
-        if name == "grpc-status-details-bin" and isinstance(value, bytes):
-            status.ParseFromString(value)
-    for detail in status.details:
-        if detail.Unpack(info) and info.domain == "disgateway.v1":
-            return info
-    return error_details_pb2.ErrorInfo()
 
 
 class RoundTrip:
@@ -57,12 +40,12 @@ class RoundTrip:
         request = pb.CommitCheckpointRequest(
             key=self.key(SHORT), sequence_number=number, metadata=metadata, allow_rewind=rewind
         )
-        self._gateway.CommitCheckpoint(request, timeout=TIMEOUT, wait_for_ready=True)
+        commit(self._gateway, request)
         say(f"committed {number} for partition {SHORT}")
 
-    def is_stored(self, number: str, metadata: str, mode: pb.ReadMode.ValueType) -> bool:
+    def is_stored(self, number: str, metadata: str, mode: pb.ReadMode) -> bool:
         request = pb.GetCheckpointRequest(key=self.key(LONG), read_mode=mode)
-        answer = self._gateway.GetCheckpoint(request, timeout=TIMEOUT, wait_for_ready=True)
+        answer = retry(self._gateway.GetCheckpoint, request)
         if not answer.found:
             say(f"WRONG: {number} was committed, and there is no checkpoint")
             return False
@@ -77,12 +60,11 @@ class RoundTrip:
     def is_refused(self, number: str) -> bool:
         try:
             self.commit(number, "")
-        except grpc.RpcError as error:
-            info = reason_of(error)
-            if info.reason != "CHECKPOINT_REGRESSION":
+        except CallError as error:
+            if error.failure.reason != CHECKPOINT_REGRESSION:
                 raise
-            effective = info.metadata["effective_sequence_number"]
-            say(f"{number} is refused: {info.reason}, the checkpoint stands at {effective}")
+            effective = error.failure.metadata[EFFECTIVE_SEQUENCE_NUMBER]
+            say(f"{number} is refused: {CHECKPOINT_REGRESSION}, the checkpoint stands at {effective}")
             return True
         say(f"WRONG: {number} is lower, and was taken")
         return False
@@ -105,11 +87,11 @@ def main() -> int:
     parser.add_argument("--stream", required=True, help="name of the DIS stream")
     parser.add_argument("--app", required=True, help="name of a DIS app of its own: its checkpoint is moved")
     options = parser.parse_args()
-    with grpc.insecure_channel(options.target) as channel:
+    with connect(options.target) as channel:
         try:
             return 0 if RoundTrip(channel, options.stream, options.app).run() else 1
-        except grpc.RpcError as error:
-            say(f"failed: {error.code().name} {reason_of(error).reason} {error.details()}")
+        except GatewayError as error:
+            say(f"failed: {error}")
             return 1
 
 

@@ -29,6 +29,8 @@ const (
 	CommitOutcomeUnknown = "COMMIT_OUTCOME_UNKNOWN"
 	// DeleteOutcomeUnknown: the checkpoint may be gone or not. Deleting it again is safe.
 	DeleteOutcomeUnknown = "DELETE_OUTCOME_UNKNOWN"
+	// DeadlineTooShort: the call had too little time left, so nothing was sent to DIS.
+	DeadlineTooShort = "DEADLINE_TOO_SHORT"
 )
 
 // EffectiveSequenceNumber is the key in Metadata that goes with CheckpointRegression.
@@ -43,12 +45,13 @@ type Info struct {
 	Reason string
 	// Metadata has dis_error_code, dis_request_id and http_status where DIS has answered with an error.
 	Metadata map[string]string
-	// RetryAfter is how long to wait before the same call again; 0 where the gateway did not say.
-	RetryAfter time.Duration
+	// HasRetryInfo says that there is a RetryInfo, and RetryAfter how long it asks to wait: 0 is possible.
+	HasRetryInfo bool
+	RetryAfter   time.Duration
 	// Fields are the fields of the request that are wrong.
 	Fields []Field
 
-	retryHelps bool
+	notStatus bool // it does not come from gRPC
 }
 
 // Field is one field of the request that is wrong.
@@ -57,14 +60,15 @@ type Field struct {
 	Problem string
 }
 
-// From reads what err says. It takes every error, wrapped ones included; nil is an Info with codes.OK.
+// From reads what err says. It takes every error, wrapped ones included; nil is an Info with codes.OK. The status of
+// one element of a batch is read by From(status.ErrorProto(s)).
 func From(err error) Info {
 	s, ok := status.FromError(err)
 	if !ok {
 		s = status.FromContextError(err)
 	}
-	info := Info{Code: s.Code(), Message: s.Message()}
-	for _, detail := range s.Details() {
+	info := Info{Code: s.Code(), Message: s.Message(), notStatus: !ok}
+	for _, detail := range s.Details() { // one that cannot be decoded is an error, and is passed over
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
 			// A proxy in between may answer with reasons of its own.
@@ -72,7 +76,7 @@ func From(err error) Info {
 				info.Reason, info.Metadata = d.GetReason(), d.GetMetadata()
 			}
 		case *errdetails.RetryInfo:
-			info.retryHelps, info.RetryAfter = true, d.GetRetryDelay().AsDuration()
+			info.HasRetryInfo, info.RetryAfter = true, d.GetRetryDelay().AsDuration()
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations() {
 				info.Fields = append(info.Fields, Field{Name: v.GetField(), Problem: v.GetDescription()})
@@ -84,8 +88,45 @@ func From(err error) Info {
 
 // Retryable says whether the very same call may succeed later. All calls of the gateway may be sent twice: a commit
 // stores the same number again, a delete finds nothing left to delete.
+//
+// A caller who has cancelled the call itself knows better: gRPC's error has the same code as one that was cancelled by
+// somebody in between.
 func (i Info) Retryable() bool {
-	return i.retryHelps || i.Code == codes.Unavailable || i.Code == codes.DeadlineExceeded
+	switch i.Reason {
+	case CommitOutcomeUnknown, DeleteOutcomeUnknown, DeadlineTooShort:
+		return true
+	case "":
+		switch i.Code {
+		case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal:
+			return i.HasRetryInfo || !i.notStatus
+		}
+	}
+	return i.HasRetryInfo
+}
+
+// OutcomeUnknown says whether a write may have been carried out all the same. An error without a reason is not from the
+// gateway, so it says nothing about that.
+func (i Info) OutcomeUnknown() bool {
+	switch i.Reason {
+	case "":
+		return i.Code != codes.OK
+	case CommitOutcomeUnknown, DeleteOutcomeUnknown:
+		return true
+	}
+	return false
+}
+
+// Advice says what the error means for a consumer that has committed; it is empty where Message says it all.
+func (i Info) Advice() string {
+	switch i.Reason {
+	case CheckpointRegression:
+		return "another consumer has this partition, and has committed " + i.Metadata[EffectiveSequenceNumber]
+	case ConsumerFenced:
+		return "another consumer has taken over this partition"
+	case ConsumerGroupRebalancing:
+		return "rejoin the consumer group, then read the checkpoint anew"
+	}
+	return ""
 }
 
 // String is one line for a log.
@@ -106,5 +147,5 @@ func (i Info) String() string {
 			fmt.Fprintf(&b, " (%s %s)", key, v)
 		}
 	}
-	return b.String()
+	return strings.Join(strings.Fields(b.String()), " ") // a proxy's message may have several lines
 }

@@ -2,17 +2,23 @@ package gatewayerr_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 
 	"github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/gatewayerr"
 )
@@ -41,7 +47,7 @@ func TestEveryKindOfDetailIsReadFromAWrappedError(t *testing.T) {
 	if got.Code != codes.ResourceExhausted || got.Reason != "UPSTREAM_THROTTLED" {
 		t.Errorf("got %v %q", got.Code, got.Reason)
 	}
-	if got.RetryAfter != 1500*time.Millisecond {
+	if !got.HasRetryInfo || got.RetryAfter != 1500*time.Millisecond {
 		t.Errorf("retry after %v", got.RetryAfter)
 	}
 	if want := []gatewayerr.Field{{Name: "key.partition_id", Problem: "is mandatory"}}; !reflect.DeepEqual(got.Fields, want) {
@@ -54,7 +60,7 @@ func TestEveryKindOfDetailIsReadFromAWrappedError(t *testing.T) {
 
 func TestOneLineForALogNamesReasonFieldAndDisError(t *testing.T) {
 	info := gatewayerr.Info{
-		Code: codes.NotFound, Message: "no such stream", Reason: "STREAM_NOT_FOUND",
+		Code: codes.NotFound, Message: "no such\nstream", Reason: "STREAM_NOT_FOUND",
 		Metadata: map[string]string{"dis_error_code": "DIS.4301"},
 		Fields:   []gatewayerr.Field{{Name: "key.stream_name", Problem: "is unknown"}},
 	}
@@ -71,27 +77,78 @@ func TestReasonsOfOthersAreNotTakenForTheGateways(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatMaySucceedLaterIsRetryable(t *testing.T) {
-	tests := []struct {
-		name string
-		err  error
-		want bool
-	}{
-		{"nothing", nil, false},
-		{"unavailable", failure(t, codes.Unavailable, "x"), true},
-		{"the caller's own deadline", context.DeadlineExceeded, true},
-		{"throttled, with a delay", failure(t, codes.ResourceExhausted, "x", &errdetails.RetryInfo{RetryDelay: durationpb.New(1)}), true},
-		{"throttled, with no delay", failure(t, codes.ResourceExhausted, "x", &errdetails.RetryInfo{}), true},
-		{"out of quota", failure(t, codes.ResourceExhausted, "x"), false},
-		{"a field is wrong", failure(t, codes.InvalidArgument, "x"), false},
-		{"cancelled", context.Canceled, false},
-		{"something else", errors.New("x"), false},
+// clients/failures.json is the same for every language.
+func TestEveryCaseOfTheTable(t *testing.T) {
+	content, err := os.ReadFile("../../failures.json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := gatewayerr.From(tt.err).Retryable(); got != tt.want {
-				t.Errorf("got %v", got)
+	var table struct {
+		Cases []struct {
+			Name, Code, Reason, Field string
+			RetryDelaySeconds         *float64 `json:"retry_delay_seconds"`
+			Retryable                 bool
+			OutcomeUnknown            bool `json:"outcome_unknown"`
+		}
+	}
+	if err := json.Unmarshal(content, &table); err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Cases) < 20 {
+		t.Errorf("only %d cases", len(table.Cases))
+	}
+	for _, c := range table.Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			var details []protoadapt.MessageV1
+			if c.Reason != "" {
+				details = append(details, &errdetails.ErrorInfo{Domain: gatewayerr.Domain, Reason: c.Reason})
+			}
+			if c.RetryDelaySeconds != nil {
+				delay := time.Duration(*c.RetryDelaySeconds * float64(time.Second))
+				details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
+			}
+			if c.Field != "" {
+				details = append(details, &errdetails.BadRequest{
+					FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: c.Field, Description: "is wrong"}},
+				})
+			}
+			want := codes.Code(code.Code_value[c.Code])
+			got := gatewayerr.From(failure(t, want, "the message", details...))
+
+			if got.Code != want || got.Message != "the message" || got.Reason != c.Reason {
+				t.Errorf("got %v %q %q", got.Code, got.Message, got.Reason)
+			}
+			if got.Retryable() != c.Retryable || got.OutcomeUnknown() != c.OutcomeUnknown {
+				t.Errorf("retryable %v, outcome unknown %v", got.Retryable(), got.OutcomeUnknown())
+			}
+			if got.HasRetryInfo != (c.RetryDelaySeconds != nil) {
+				t.Errorf("RetryInfo %v", got.HasRetryInfo)
+			}
+			if (len(got.Fields) == 1 && got.Fields[0].Name == c.Field) != (c.Field != "") {
+				t.Errorf("fields %v", got.Fields)
 			}
 		})
+	}
+}
+
+func TestWhatDoesNotComeFromGRPCIsNotRetryableAndSaysNothingOfTheOutcome(t *testing.T) {
+	for _, err := range []error{errors.New("x"), context.Canceled, context.DeadlineExceeded} {
+		if got := gatewayerr.From(err); got.Retryable() || !got.OutcomeUnknown() {
+			t.Errorf("%v: retryable %v, outcome unknown %v", err, got.Retryable(), got.OutcomeUnknown())
+		}
+	}
+}
+
+func TestNoErrorIsNeither(t *testing.T) {
+	if got := gatewayerr.From(nil); got.Retryable() || got.OutcomeUnknown() {
+		t.Errorf("retryable %v, outcome unknown %v", got.Retryable(), got.OutcomeUnknown())
+	}
+}
+
+func TestADetailThatCannotBeDecodedIsPassedOver(t *testing.T) {
+	garbage := &anypb.Any{TypeUrl: "type.googleapis.com/google.rpc.ErrorInfo", Value: []byte("\xff\xff")}
+	err := status.ErrorProto(&spb.Status{Code: int32(codes.Unavailable), Message: "x", Details: []*anypb.Any{garbage}})
+	if got := gatewayerr.From(err); got.Code != codes.Unavailable || got.Message != "x" || got.Reason != "" {
+		t.Errorf("got %v", got)
 	}
 }

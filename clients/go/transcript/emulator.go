@@ -11,6 +11,8 @@ import (
 // body is a JSON object.
 type body map[string]any
 
+var emulatorClient = http.Client{Transport: &http.Transport{}} // through no proxy, whatever the environment says
+
 // control calls the emulator's control API.
 func (c *conversation) control(ctx context.Context, method, path string, content body) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -26,7 +28,7 @@ func (c *conversation) control(ctx context.Context, method, path string, content
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := emulatorClient.Do(request)
 	if err != nil {
 		return err
 	}

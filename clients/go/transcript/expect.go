@@ -13,7 +13,7 @@ import (
 	"github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/gatewayerr"
 )
 
-// equal says what differs.
+// equal returns the mismatch, if there is one.
 func equal[T comparable](what string, got, want T) error {
 	if got != want {
 		return fmt.Errorf("%s is %#v, not %#v", what, got, want)
@@ -21,9 +21,9 @@ func equal[T comparable](what string, got, want T) error {
 	return nil
 }
 
-// first returns the first of several differences.
-func first(differences ...error) error {
-	for _, err := range differences {
+// first returns the first of several mismatches.
+func first(mismatches ...error) error {
+	for _, err := range mismatches {
 		if err != nil {
 			return err
 		}
@@ -31,18 +31,18 @@ func first(differences ...error) error {
 	return nil
 }
 
-// wantFailure is what an error must say. Metadata may hold more.
-type wantFailure struct {
+// expectedError is what an error must say. Metadata may hold more.
+type expectedError struct {
 	code     codes.Code
 	reason   string
 	metadata map[string]string
 	field    string // of the BadRequest, which must have just this one; "" for no BadRequest
-	retry    bool   // whether there is a RetryInfo
+	retry    bool   // whether there is a RetryInfo; its delay must be above 0
 }
 
-func (w wantFailure) check(err error) error {
+func (e expectedError) check(err error) error {
 	info := gatewayerr.From(err)
-	for name, value := range w.metadata {
+	for name, value := range e.metadata {
 		if err := equal("metadata "+name, info.Metadata[name], value); err != nil {
 			return err
 		}
@@ -52,21 +52,22 @@ func (w wantFailure) check(err error) error {
 		fields = append(fields, field.Name)
 	}
 	want := []string{}
-	if w.field != "" {
-		want = append(want, w.field)
+	if e.field != "" {
+		want = append(want, e.field)
 	}
 	if !slices.Equal(fields, want) {
 		return fmt.Errorf("fields are %q, not %q", fields, want)
 	}
 	return first(
-		equal("code", info.Code, w.code),
-		equal("reason", info.Reason, w.reason),
-		equal("a RetryInfo above 0", info.RetryAfter > 0, w.retry))
+		equal("code", info.Code, e.code),
+		equal("reason", info.Reason, e.reason),
+		equal("whether there is a RetryInfo", info.HasRetryInfo, e.retry),
+		equal("a delay above 0", info.RetryAfter > 0, e.retry))
 }
 
 // checkStatus looks at the status of one element of a batch as at the error of a call.
-func (w wantFailure) checkStatus(s *spb.Status) error {
-	return w.check(status.ErrorProto(s))
+func (e expectedError) checkStatus(s *spb.Status) error {
+	return e.check(status.ErrorProto(s))
 }
 
 // committed checks that exactly this commit is stored.
@@ -96,6 +97,7 @@ func notFound(answer *pb.GetCheckpointResponse, err error) error {
 		return err
 	}
 	return first(
+		equal("whether there is an answer", answer != nil, true),
 		equal("found", answer.GetFound(), false),
-		equal("whether there is a checkpoint", answer.Checkpoint != nil, false))
+		equal("whether there is a checkpoint", answer.GetCheckpoint() != nil, false))
 }

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway"
 	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
 	"github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/gatewayerr"
 )
@@ -79,7 +80,7 @@ func (c *conversation) readBack(ctx context.Context) error {
 
 func (c *conversation) regress(ctx context.Context) error {
 	_, err := c.commit(ctx, "0", &pb.CommitCheckpointRequest{SequenceNumber: "9"})
-	return wantFailure{
+	return expectedError{
 		code: codes.FailedPrecondition, reason: gatewayerr.CheckpointRegression,
 		metadata: map[string]string{gatewayerr.EffectiveSequenceNumber: "41"},
 	}.check(err)
@@ -107,12 +108,12 @@ func (c *conversation) astral(ctx context.Context) error {
 		return err
 	}
 	_, err = c.commit(ctx, "0", &pb.CommitCheckpointRequest{SequenceNumber: "11", Metadata: thousand + "\U0001F40D"})
-	return wantFailure{code: codes.InvalidArgument, reason: "FIELD_INVALID", field: "metadata"}.check(err)
+	return expectedError{code: codes.InvalidArgument, reason: "FIELD_INVALID", field: "metadata"}.check(err)
 }
 
 func (c *conversation) invalid(ctx context.Context) error {
 	_, err := c.commit(ctx, "0", &pb.CommitCheckpointRequest{SequenceNumber: "1.5"})
-	want := wantFailure{code: codes.InvalidArgument, reason: "FIELD_INVALID", field: "sequence_number"}
+	want := expectedError{code: codes.InvalidArgument, reason: "FIELD_INVALID", field: "sequence_number"}
 	if err := want.check(err); err != nil {
 		return err
 	}
@@ -141,11 +142,12 @@ func (c *conversation) batch(ctx context.Context) error {
 	if err := first(
 		committed(results[0].GetResponse(), nil, "20"),
 		equal("partition", results[0].GetResponse().GetEffective().GetKey().GetPartitionId(), long(1)),
-		wantFailure{
+		expectedError{
 			code: codes.FailedPrecondition, reason: gatewayerr.CheckpointRegression,
 			metadata: map[string]string{gatewayerr.EffectiveSequenceNumber: "10"},
 		}.checkStatus(results[1].GetStatus()),
-		committed(results[2].GetResponse(), nil, "30")); err != nil {
+		committed(results[2].GetResponse(), nil, "30"),
+		equal("partition", results[2].GetResponse().GetEffective().GetKey().GetPartitionId(), long(3))); err != nil {
 		return err
 	}
 	reads, err := c.batchGet(ctx, "3", "2", "nonsense")
@@ -154,8 +156,9 @@ func (c *conversation) batch(ctx context.Context) error {
 	}
 	return first(
 		found(reads[0].GetResponse(), nil, "30", ""),
+		equal("partition", reads[0].GetResponse().GetCheckpoint().GetKey().GetPartitionId(), long(3)),
 		notFound(reads[1].GetResponse(), nil),
-		wantFailure{
+		expectedError{
 			code: codes.InvalidArgument, reason: "FIELD_INVALID", field: "keys[2].partition_id",
 		}.checkStatus(reads[2].GetStatus()))
 }
@@ -193,7 +196,10 @@ func (c *conversation) manyCommits(ctx context.Context) error {
 		}
 		sent <- stream.CloseSend()
 	}()
-	answered := map[uint64]bool{}
+	open := map[uint64]bool{}
+	for id := uint64(1); id <= count; id++ {
+		open[id] = true
+	}
 	for {
 		answer, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -202,15 +208,15 @@ func (c *conversation) manyCommits(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if answered[answer.GetId()] {
-			return fmt.Errorf("id %d is answered twice", answer.GetId())
+		if !open[answer.GetId()] {
+			return fmt.Errorf("id %d is answered twice, or was never sent", answer.GetId())
 		}
-		answered[answer.GetId()] = true
+		delete(open, answer.GetId())
 		if err := checkStreamed(answer); err != nil {
 			return err
 		}
 	}
-	if err := first(<-sent, equal("number of answers", len(answered), count)); err != nil {
+	if err := first(<-sent, equal("number of ids without an answer", len(open), 0)); err != nil {
 		return err
 	}
 	reads, err := c.batchGet(ctx, "0", "1", "2", "3")
@@ -230,14 +236,17 @@ func checkStreamed(answer *pb.StreamCommitsResponse) error {
 	if response == nil {
 		return fmt.Errorf("id %d failed: %v", id, answer.GetStatus())
 	}
-	if response.GetResult() == pb.CommitResult_COMMIT_RESULT_UNSPECIFIED {
-		return fmt.Errorf("id %d has no result", id)
-	}
 	// A higher number of the same partition may stand for this one. Numbers are compared as integers.
-	number, err := strconv.ParseInt(response.GetEffective().GetSequenceNumber(), 10, 64)
+	own := 1000 + int64(id)
+	effective, err := disgateway.SequenceNumber(response.GetEffective())
+	result := pb.CommitResult_COMMIT_RESULT_COMMITTED
+	if effective > own {
+		result = pb.CommitResult_COMMIT_RESULT_SUPERSEDED
+	}
 	return first(
 		err,
-		equal(fmt.Sprintf("id %d: at least its own number", id), number >= 1000+int64(id), true),
+		equal(fmt.Sprintf("id %d: at least its own number", id), effective >= own, true),
+		equal(fmt.Sprintf("result of id %d", id), response.GetResult(), result),
 		equal("partition", response.GetEffective().GetKey().GetPartitionId(), long(int(id%4))))
 }
 
@@ -363,7 +372,7 @@ func (c *conversation) outage(ctx context.Context) error {
 	}
 	_, err := c.fresh(ctx, "0")
 	if err := first(
-		wantFailure{
+		expectedError{
 			code: codes.Unavailable, reason: "UPSTREAM_UNAVAILABLE", retry: true,
 			metadata: map[string]string{"dis_error_code": "DIS.5000", "http_status": "500"},
 		}.check(err),
@@ -382,7 +391,8 @@ func (c *conversation) lostAnswer(ctx context.Context) error {
 	info := gatewayerr.From(err)
 	if err := first(
 		equal("code", info.Code, codes.Unavailable),
-		equal("reason", info.Reason, gatewayerr.CommitOutcomeUnknown)); err != nil {
+		equal("reason", info.Reason, gatewayerr.CommitOutcomeUnknown),
+		equal("number of fields", len(info.Fields), 0)); err != nil {
 		return err
 	}
 	answer, err := c.commit(ctx, "0", &pb.CommitCheckpointRequest{SequenceNumber: "2200"})
@@ -396,7 +406,7 @@ func (c *conversation) fenced(ctx context.Context) error {
 	_, err := c.commit(ctx, "0", &pb.CommitCheckpointRequest{
 		SequenceNumber: "2300", ClientId: "consumer-1", GenerationId: "7",
 	})
-	return wantFailure{
+	return expectedError{
 		code: codes.FailedPrecondition, reason: gatewayerr.ConsumerFenced,
 		metadata: map[string]string{"dis_error_code": "DIS.4702", "http_status": "400"},
 	}.check(err)

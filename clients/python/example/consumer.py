@@ -7,81 +7,48 @@ last commit. The records are simulated: ``python example/consumer.py --stream or
 from __future__ import annotations
 
 import argparse
-import signal
+import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TypeVar
 
-import grpc
-
-from disgateway.errors import failure_of
+from disgateway.channel import connect
+from disgateway.retry import GatewayError, Stopped, commit, resume
+from disgateway.signals import stop_upon_signal
 from disgateway.v1 import checkpoint_pb2 as pb
 from disgateway.v1 import checkpoint_pb2_grpc
 
-SERVICE_CONFIG = Path(__file__).with_name("service-config.json")  # deadlines, retries, and to wait for the gateway
-PATIENCE = 25.0
-"""Seconds to try for, on top of the retries of the service config: less than the 30 that Kubernetes leaves."""
-Answer = TypeVar("Answer")
-stop = threading.Event()
-
-
-def channel_to(target: str) -> grpc.Channel:
-    """One channel serves the whole program, and reconnects by itself: after a second at the latest."""
-    options = [("grpc.service_config", SERVICE_CONFIG.read_text()), ("grpc.max_reconnect_backoff_ms", 1000)]
-    return grpc.insecure_channel(target, options=options)
-
-
-def patiently(call: Callable[[], Answer]) -> Answer:
-    """Call until there is an answer that stands. A commit whose outcome is unknown is sent again: that is safe."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return call()
-        except grpc.RpcError as error:
-            failure = failure_of(error)
-            if not failure.retryable or time.monotonic() >= until:
-                raise
-            print(f"trying again: {failure}", flush=True)
-            time.sleep(failure.retry_after or 0.25)
-
-
-def records(after: int, interval: float) -> Iterator[int]:
-    """Stands for a DIS cursor of type AFTER_SEQUENCE_NUMBER (TRIM_HORIZON where there is no checkpoint)."""
-    while not stop.wait(interval):
-        after += 1
-        yield after
-
 
 def consume(
-    gateway: checkpoint_pb2_grpc.CheckpointServiceStub, key: pb.CheckpointKey, every: int, interval: float
-) -> None:
-    # Fresh, as whoever had the partition before may have committed through another gateway. An error never means that
-    # there is no checkpoint: starting over upon one would repeat the whole stream.
-    request = pb.GetCheckpointRequest(key=key, read_mode=pb.READ_MODE_FRESH)
-    answer = patiently(lambda: gateway.GetCheckpoint(request))
-    last = int(answer.checkpoint.sequence_number) if answer.found else -1
-    print(f"resuming after {last}" if answer.found else "no checkpoint: starting at the oldest record", flush=True)
-
-    def commit() -> None:
-        request = pb.CommitCheckpointRequest(key=key, sequence_number=str(last))  # the LAST record that is finished
-        patiently(lambda: gateway.CommitCheckpoint(request))
-        print(f"committed {last}", flush=True)
+    gateway: checkpoint_pb2_grpc.CheckpointServiceStub, options: argparse.Namespace, stop: threading.Event
+) -> int:
+    """Process the records after the checkpoint until it is asked to stop; how many that were."""
+    key = pb.CheckpointKey(stream_name=options.stream, app_name=options.app, partition_id=options.partition)
+    request = pb.CommitCheckpointRequest(key=key, client_id=options.client_id, generation_id=options.generation_id)
+    resumed = resume(gateway, key, stop)
+    said = "no checkpoint: starting at the oldest record" if resumed is None else f"resuming after {resumed}"
+    print(said, flush=True)
+    last = -1 if resumed is None else resumed
 
     processed = uncommitted = 0
-    committed_at = time.monotonic()
-    for number in records(last, interval):
-        # Here a real consumer works on the record, and goes on when it has finished.
-        last = number
-        processed, uncommitted = processed + 1, uncommitted + 1
-        if uncommitted >= every or time.monotonic() - committed_at >= 1:
-            commit()
-            uncommitted, committed_at = 0, time.monotonic()
-    if uncommitted:
-        commit()
-    print(f"processed {processed} records", flush=True)
+    due = math.inf  # when the next commit is
+    # Stands for a DIS cursor of type AFTER_SEQUENCE_NUMBER at the checkpoint, or TRIM_HORIZON where there is none.
+    next_record = time.monotonic() + options.interval
+    stopping = False
+    while not stopping:
+        stopping = stop.wait(max(min(next_record, due) - time.monotonic(), 0))
+        now = time.monotonic()
+        if now >= next_record and not stopping:
+            # Here a real consumer works on the record. When it has finished it takes the record's own number.
+            last, processed, uncommitted = last + 1, processed + 1, uncommitted + 1
+            due = min(due, now + options.commit_seconds)
+            next_record = now + options.interval
+        if uncommitted and (stopping or now >= due or uncommitted >= options.commit_every):
+            request.sequence_number = str(last)  # of the LAST record that is finished
+            commit(gateway, request, stop)
+            print(f"committed {last}", flush=True)
+            uncommitted, due = 0, math.inf
+    return processed
 
 
 def main() -> int:
@@ -90,19 +57,26 @@ def main() -> int:
     parser.add_argument("--stream", required=True, help="name of the DIS stream")
     parser.add_argument("--app", required=True, help="name of the consuming DIS app")
     parser.add_argument("--partition", default="0", help='such as "0" or "shardId-0000000000"')
-    parser.add_argument("--commit-every", type=int, default=10, metavar="N", help="and every second at the latest")
+    parser.add_argument("--commit-every", type=int, default=10, metavar="N", help="commit after so many records")
+    parser.add_argument("--commit-seconds", type=float, default=1, metavar="T", help="or after the first of them")
     parser.add_argument("--interval", type=float, default=0.1, metavar="SECONDS", help="time between two records")
+    parser.add_argument("--client-id", help="member of the consumer group, as the DIS coordinator gave it")
+    parser.add_argument("--generation-id", help="of the consumer group, as the DIS coordinator gave it")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    key = pb.CheckpointKey(stream_name=options.stream, app_name=options.app, partition_id=options.partition)
-    with channel_to(options.target) as channel:
-        gateway = checkpoint_pb2_grpc.CheckpointServiceStub(channel)
+    if not options.stream or not options.app:
+        parser.error("--stream and --app are mandatory")
+    if options.commit_every < 1 or not all(0 < one <= 86400 for one in (options.commit_seconds, options.interval)):
+        parser.error("--commit-every, --commit-seconds and --interval are above 0, the latter two at most 86400")
+    stop = stop_upon_signal()
+    with connect(options.target) as channel:
         try:
-            consume(gateway, key, options.commit_every, options.interval)
-        except grpc.RpcError as error:
-            print(f"stopped: {failure_of(error)}", file=sys.stderr)  # the next start reads what stands
+            processed = consume(checkpoint_pb2_grpc.CheckpointServiceStub(channel), options, stop)
+        except Stopped:
+            processed = 0
+        except GatewayError as error:
+            print(f"stopped: {error}", file=sys.stderr)  # the next start reads what stands
             return 1
+    print(f"processed {processed} records", flush=True)
     return 0
 
 

@@ -7,9 +7,10 @@ import sys
 
 import grpc
 
-from disgateway.errors import failure_of
+from disgateway.errors import Failure
+from disgateway.retry import GatewayError
 from transcript.emulator import EmulatorControl
-from transcript.expect import Differs
+from transcript.expect import Mismatch
 from transcript.steps import Conversation
 
 
@@ -26,8 +27,8 @@ def main() -> int:
     for number, (name, take) in enumerate(conversation.steps(), 1):
         try:
             take()
-        except (Differs, grpc.RpcError) as error:
-            problem = failure_of(error) if isinstance(error, grpc.RpcError) else error
+        except (Mismatch, GatewayError, grpc.RpcError) as error:
+            problem = Failure.from_error(error) if isinstance(error, grpc.RpcError) else error
             print(f"FAILED {number} {name}: {problem}", flush=True)
             return 1
         print(f"ok {number} {name}", flush=True)

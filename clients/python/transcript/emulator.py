@@ -11,12 +11,13 @@ class EmulatorControl:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # http_proxy is not meant for it
 
     def call(self, method: str, path: str, /, **body: object) -> None:
         """Raises ``urllib.error.HTTPError`` if the emulator does not take it."""
         data = json.dumps(body).encode() if body else None
         request = urllib.request.Request(f"{self._url}/_emulator/{path}", data=data, method=method)  # noqa: S310
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+        self._opener.open(request, timeout=10).close()
 
     def prepare(self, stream: str, app: str) -> None:
         """Forget everything, and make what the conversation is about."""

@@ -1,4 +1,4 @@
-"""What must be so, said where it is not."""
+"""What must come back, and the mismatch where it does not."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 import grpc
 from google.rpc import status_pb2
 
-from disgateway.errors import Failure, failure_in, failure_of
+from disgateway.errors import Failure
 from disgateway.v1 import checkpoint_pb2 as pb
 
 
-class Differs(Exception):
+class Mismatch(Exception):
     """What came back is not what must come back."""
 
 
 def equal(what: str, found: object, wanted: object) -> None:
-    """Raises :class:`Differs`."""
+    """Raises :class:`Mismatch`."""
     if found != wanted:
-        raise Differs(f"{what} is {found!a}, not {wanted!a}")
+        raise Mismatch(f"{what} is {found!a}, not {wanted!a}")
 
 
 def committed(answer: pb.CommitCheckpointResponse, number: str) -> None:
@@ -45,8 +45,8 @@ def failure(call: Callable[[], object]) -> Failure:
     try:
         call()
     except grpc.RpcError as error:
-        return failure_of(error)
-    raise Differs("it succeeded, and must fail")
+        return Failure.from_error(error)
+    raise Mismatch("it succeeded, and must fail")
 
 
 def fails(
@@ -59,10 +59,12 @@ def fails(
     **metadata: str,
 ) -> None:
     """It says all this. Metadata may hold more, the fields that are wrong may not."""
-    said = failure_in(how) if isinstance(how, status_pb2.Status) else how
+    said = Failure.from_status(how) if isinstance(how, status_pb2.Status) else how
     equal("code", said.code, code)
     equal("reason", said.reason, reason)
     for name, value in metadata.items():
         equal(f"metadata {name}", said.metadata.get(name), value)
-    equal("fields", list(said.fields), [field] if field else [])
-    equal("a RetryInfo above 0", bool(said.retry_after), retry)
+    equal("fields", [name for name, _ in said.fields], [field] if field else [])
+    equal("whether there is a RetryInfo", said.retry_after is not None, retry)
+    if retry:
+        equal("a delay above 0", bool(said.retry_after), True)

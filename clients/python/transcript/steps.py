@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 
 from disgateway import errors
+from disgateway.retry import sequence_number
 from disgateway.v1 import checkpoint_pb2 as pb
 from disgateway.v1 import checkpoint_pb2_grpc
 from transcript.emulator import EmulatorControl
-from transcript.expect import Differs, committed, equal, fails, failure, found, not_found
+from transcript.expect import Mismatch, committed, equal, fails, failure, found, not_found
 
 TIMEOUT = 10.0
 STREAM_TIMEOUT = 60.0
-OPTIONS = [("grpc.enable_retries", 0)]  # each error is looked at
+OPTIONS = [
+    ("grpc.enable_retries", 0),  # each error is looked at
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # else a new channel may go on with the connection of the one before
+]
 SNAKE = "\N{SNAKE}"
 
 
@@ -47,7 +53,7 @@ class Conversation:
             ("batch with one failing item", self.batch),
             ("stream of 1,000 commits", self.many_commits),
             ("watch sees a change", self.watch),
-            ("list with lag", self.list),
+            ("list with lag", self.list_with_lag),
             ("delete", self.delete),
             ("deadline passes", self.deadline),
             ("upstream outage", self.outage),
@@ -117,27 +123,29 @@ class Conversation:
         code = grpc.StatusCode.FAILED_PRECONDITION
         fails(results[1].status, code, errors.CHECKPOINT_REGRESSION, effective_sequence_number="10")
         committed(results[2].response, "30")
+        equal("partition", results[2].response.effective.key.partition_id, long(3))
 
         reads = self._batch_get("3", "2", "nonsense")
         found(reads[0].response, "30")
+        equal("partition", reads[0].response.checkpoint.key.partition_id, long(3))
         equal("result of one that does not exist", reads[1].WhichOneof("result"), "response")
         not_found(reads[1].response)
         fails(reads[2].status, grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID", field="keys[2].partition_id")
 
     def many_commits(self) -> None:
-        answered = set()
+        unanswered = set(range(1, 1001))
         # The half-close comes when the iterator of requests ends.
         for answer in self._gateway.StreamCommits(self._thousand(), timeout=STREAM_TIMEOUT, wait_for_ready=True):
-            if answer.id in answered:
-                raise Differs(f"id {answer.id} is answered twice")
-            answered.add(answer.id)
+            if answer.id not in unanswered:
+                raise Mismatch(f"id {answer.id} is answered twice, or was never sent")
+            unanswered.remove(answer.id)
             equal(f"result of {answer.id}", answer.WhichOneof("result"), "response")
-            if answer.response.result not in (pb.COMMIT_RESULT_COMMITTED, pb.COMMIT_RESULT_SUPERSEDED):
-                raise Differs(f"result of {answer.id} is {answer.response.result}")
-            effective = answer.response.effective
-            equal("partition", effective.key.partition_id, long(answer.id % 4))
-            equal("at least its own number", int(effective.sequence_number) >= 1000 + answer.id, True)
-        equal("ids", answered, set(range(1, 1001)))
+            effective, own = sequence_number(answer.response.effective), 1000 + answer.id
+            equal("partition", answer.response.effective.key.partition_id, long(answer.id % 4))
+            equal("at least its own number", effective >= own, True)
+            result = pb.COMMIT_RESULT_SUPERSEDED if effective > own else pb.COMMIT_RESULT_COMMITTED
+            equal(f"result of {answer.id}", answer.response.result, result)
+        equal("ids without an answer", unanswered, set())
         reads = self._batch_get("0", "1", "2", "3")
         for read, number in zip(reads, ("2000", "1997", "1998", "1999"), strict=True):
             found(read.response, number)
@@ -152,24 +160,18 @@ class Conversation:
         finally:
             changes.cancel()
 
-    def list(self) -> None:
+    def list_with_lag(self) -> None:
         self._emulator.call("PUT", "offsets", stream=self._stream, partition="2", earliest=1000, latest=2150)
         request = pb.ListCheckpointsRequest(stream_name=self._stream, app_name=self._app, page_size=3)
         page = self._gateway.ListCheckpoints(request, timeout=TIMEOUT, wait_for_ready=True)
-        standing = [
-            (one.checkpoint.key.partition_id, one.found, one.checkpoint.sequence_number, one.status)
-            for one in page.partitions
-        ]
-        numbers = enumerate(("2000", "1997", "2100"))
-        equal("partitions", standing, [(long(index), True, number, "ACTIVE") for index, number in numbers])
+        self._standing(page, 0, "2000", "1997", "2100")
         third = page.partitions[2]
         equal("offsets", (third.earliest_sequence_number, third.latest_sequence_number), ("1000", "2150"))
         equal("lag", third.lag, 50)
         equal("whether there is a token", bool(page.next_page_token), True)
         request.page_token = page.next_page_token
         page = self._gateway.ListCheckpoints(request, timeout=TIMEOUT, wait_for_ready=True)
-        equal("partitions", [one.checkpoint.key.partition_id for one in page.partitions], [long(3)])
-        equal("number", page.partitions[0].checkpoint.sequence_number, "1999")
+        self._standing(page, 3, "1999")
         equal("token", page.next_page_token, "")
 
     def delete(self) -> None:
@@ -202,6 +204,7 @@ class Conversation:
         failed = failure(lambda: self._commit("0", "2200"))
         equal("code", failed.code, grpc.StatusCode.UNAVAILABLE)
         equal("reason", failed.reason, errors.COMMIT_OUTCOME_UNKNOWN)
+        equal("fields", failed.fields, ())
         committed(self._commit("0", "2200"), "2200")
 
     def fenced(self) -> None:
@@ -235,7 +238,7 @@ class Conversation:
         """Read from DIS itself."""
         return self._get(partition, pb.READ_MODE_FRESH, timeout)
 
-    def _commit(self, partition: str, number: str, **fields: object) -> pb.CommitCheckpointResponse:
+    def _commit(self, partition: str, number: str, **fields: Any) -> pb.CommitCheckpointResponse:
         request = pb.CommitCheckpointRequest(key=self._key(partition), sequence_number=number, **fields)
         return self._gateway.CommitCheckpoint(request, timeout=TIMEOUT, wait_for_ready=True)
 
@@ -251,6 +254,15 @@ class Conversation:
             key = self._key(str(number % 4))
             commit = pb.CommitCheckpointRequest(key=key, sequence_number=str(1000 + number))
             yield pb.StreamCommitsRequest(id=number, commit=commit)
+
+    def _standing(self, page: pb.ListCheckpointsResponse, begin: int, *numbers: str) -> None:
+        """Just these partitions, from that one on."""
+        standing = [
+            (one.checkpoint.key.partition_id, one.found, one.checkpoint.sequence_number, one.status)
+            for one in page.partitions
+        ]
+        wanted = [(long(index), True, number, "ACTIVE") for index, number in enumerate(numbers, begin)]
+        equal("partitions", standing, wanted)
 
     def _seen(self, change: pb.WatchCheckpointsResponse, number: str, metadata: str) -> None:
         equal("found", change.found, True)
