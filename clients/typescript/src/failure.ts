@@ -109,7 +109,7 @@ export class Failure {
 }
 
 export function isServiceError(error: unknown): error is ServiceError {
-  return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error && "metadata" in error;
+  return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error;
 }
 
 /** None, if they cannot be decoded or belong to another error. */

@@ -41,7 +41,11 @@ export interface CallSettings {
  * with the first call, and made again whenever it breaks. `options` go over those that suit a gateway beside its
  * consumer.
  */
-export function connect(target: string, options: ChannelOptions = {}, credentials = Credentials.createInsecure()): Gateway {
+export function connect(
+  target: string,
+  options: ChannelOptions = {},
+  credentials = Credentials.createInsecure(),
+): Gateway {
   const all = {
     "grpc.service_config": SERVICE_CONFIG,
     "grpc.enable_http_proxy": 0, // http_proxy is not meant for a neighbour

@@ -17,7 +17,9 @@ export interface Said {
 
 export function statusOf(said: Said): Status {
   const details: Any[] = [];
-  const add = (name: string, value: Uint8Array) => details.push({ typeUrl: `type.googleapis.com/google.rpc.${name}`, value });
+  const add = (name: string, value: Uint8Array): void => {
+    details.push({ typeUrl: `type.googleapis.com/google.rpc.${name}`, value });
+  };
   if (said.reason !== undefined) {
     const info = { reason: said.reason, domain: said.domain ?? DOMAIN, metadata: said.metadata ?? {} };
     add("ErrorInfo", ErrorInfo.encode(ErrorInfo.fromPartial(info)).finish());

@@ -27,7 +27,8 @@ async function serve(address: string, error: ServiceError) {
   };
   server.addService(CheckpointServiceService, handlers);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port)));
+    const bound = (error: Error | null, port: number) => (error ? reject(error) : resolve(port));
+    server.bindAsync(address, ServerCredentials.createInsecure(), bound);
   });
   return { server, port, seen };
 }

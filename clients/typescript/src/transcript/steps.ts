@@ -191,7 +191,8 @@ export class Conversation {
 
   private async watch(): Promise<void> {
     const request = WatchCheckpointsRequest.fromPartial({ keys: [this.key("2")] });
-    const call = this.gateway.client.watchCheckpoints(request, waitForReady(), { deadline: Date.now() + STREAM_TIMEOUT_MS });
+    const options = { deadline: Date.now() + STREAM_TIMEOUT_MS };
+    const call = this.gateway.client.watchCheckpoints(request, waitForReady(), options);
     call.on("error", () => {}); // that it was cancelled
     const changes = (call as AsyncIterable<WatchCheckpointsResponse>)[Symbol.asyncIterator]();
     const seen = async (number: string, metadata: string): Promise<void> => {
