@@ -19,7 +19,7 @@ export const CONSUMER_FENCED = "CONSUMER_FENCED";
 export const CONSUMER_GROUP_REBALANCING = "CONSUMER_GROUP_REBALANCING";
 /** The commit may be stored or not. Committing the same number again is safe. */
 export const COMMIT_OUTCOME_UNKNOWN = "COMMIT_OUTCOME_UNKNOWN";
-/** The checkpoint may be gone or not. Deleting it again is safe. */
+/** The checkpoint may be gone or not. */
 export const DELETE_OUTCOME_UNKNOWN = "DELETE_OUTCOME_UNKNOWN";
 
 const OUTCOME_UNKNOWN = [COMMIT_OUTCOME_UNKNOWN, DELETE_OUTCOME_UNKNOWN];
@@ -79,7 +79,7 @@ export class Failure {
     return new Failure(status.code, status.message, detailsOf(status.code, () => status), false);
   }
 
-  /** Whether the very same call may succeed later. All calls of the gateway may be sent twice. */
+  /** Whether the very same call may succeed later. */
   get retryable(): boolean {
     if (this.retryDelayMs !== undefined || RETRYABLE_REASONS.includes(this.reason)) {
       return true;

@@ -53,7 +53,8 @@ export class RetryError extends Error {
 
 /**
  * Calls until there is an answer, for at most 20 seconds. `call` takes the settings it is given: its deadline, and the
- * signal that cancels it. A call whose outcome is unknown is sent again as it is: that is safe.
+ * signal that cancels it. A call whose outcome is unknown is sent again as it is: that is safe, but
+ * for a delete or a commit with `allowRewind` while others commit the same key.
  *
  * Rejected with a RetryError; with the reason of `stop`, where that has ended it; or with what else `call` throws.
  */

@@ -19,7 +19,7 @@ module DisGateway
   CONSUMER_GROUP_REBALANCING = 'CONSUMER_GROUP_REBALANCING'
   # The commit may be stored or not. Committing the same number again is safe.
   COMMIT_OUTCOME_UNKNOWN = 'COMMIT_OUTCOME_UNKNOWN'
-  # The checkpoint may be gone or not. Deleting it again is safe.
+  # The checkpoint may be gone or not.
   DELETE_OUTCOME_UNKNOWN = 'DELETE_OUTCOME_UNKNOWN'
 
   # One field of the request that is wrong: its path, such as "key.partition_id", and what is wrong with it.
@@ -73,7 +73,7 @@ module DisGateway
       CODE_NAMES.fetch(code) { "code #{code}" }
     end
 
-    # Whether the very same call may succeed later. All calls of the gateway may be sent twice.
+    # Whether the very same call may succeed later.
     def retryable?
       return true if retry_delay || RETRYABLE_REASONS.include?(reason)
 

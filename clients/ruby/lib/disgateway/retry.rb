@@ -61,7 +61,8 @@ module DisGateway
   #   DisGateway.retry { |options| gateway.get_checkpoint(request, **options) }
   #
   # The options are a deadline, and that an operation is returned, which is executed here and can be cancelled. A call
-  # whose outcome is unknown is sent again as it is: that is safe.
+  # whose outcome is unknown is sent again as it is: that is safe, but for a delete or a commit with +allow_rewind+
+  # while others commit the same key.
   #
   # +commit+: it is a commit, so +stop+ does not end it, but leaves it at most 10 seconds; and the error says whether it
   # may be stored. Otherwise +stop+ ends it at once, a call under way included. +on_retry+ is called with the Failure
