@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require 'disgateway/v1/checkpoint_services_pb'
+require 'disgateway'
 require_relative 'emulator'
 require_relative 'expect'
 
@@ -68,7 +68,7 @@ class Conversation
   def regress
     said = failure { commit('0', '9') }
     metadata = { 'effective_sequence_number' => '41' }
-    fails(said, CODES::FAILED_PRECONDITION, 'CHECKPOINT_REGRESSION', metadata: metadata)
+    fails(said, CODES::FAILED_PRECONDITION, DisGateway::CHECKPOINT_REGRESSION, metadata: metadata)
   end
 
   def rewind
@@ -102,15 +102,16 @@ class Conversation
     equal('number of results', results.size, 3)
     committed(results[0].response, '20')
     equal('partition', results[0].response.effective.key.partition_id, long(1))
-    fails(DisGateway::Failure.in(results[1].status), CODES::FAILED_PRECONDITION, 'CHECKPOINT_REGRESSION',
-          metadata: { 'effective_sequence_number' => '10' })
+    said = DisGateway::Failure.from_status(results[1].status)
+    metadata = { 'effective_sequence_number' => '10' }
+    fails(said, CODES::FAILED_PRECONDITION, DisGateway::CHECKPOINT_REGRESSION, metadata: metadata)
     committed(results[2].response, '30')
 
     reads = batch_get('3', '2', 'nonsense')
     found(reads[0].response, '30')
     equal('result', reads[1].result, :response)
     not_found(reads[1].response)
-    fails(DisGateway::Failure.in(reads[2].status), CODES::INVALID_ARGUMENT, 'FIELD_INVALID',
+    fails(DisGateway::Failure.from_status(reads[2].status), CODES::INVALID_ARGUMENT, 'FIELD_INVALID',
           field: 'keys[2].partition_id')
   end
 
@@ -158,11 +159,7 @@ class Conversation
     @emulator.call('PUT', 'offsets', offsets)
     request = ListCheckpointsRequest.new(stream_name: @stream, app_name: @app, page_size: 3)
     page = @gateway.list_checkpoints(request, deadline: within(TIMEOUT))
-    standing = page.partitions.map do |one|
-      [one.checkpoint.key.partition_id, one.found, one.checkpoint.sequence_number, one.status]
-    end
-    wanted = %w[2000 1997 2100].each_with_index.map { |number, index| [long(index), true, number, 'ACTIVE'] }
-    equal('partitions', standing, wanted)
+    equal('partitions', standing(page), [active(0, '2000'), active(1, '1997'), active(2, '2100')])
     third = page.partitions[2]
     equal('earliest', third.earliest_sequence_number, '1000')
     equal('latest', third.latest_sequence_number, '2150')
@@ -170,8 +167,7 @@ class Conversation
     equal('whether there is a token', page.next_page_token.empty?, false)
     request.page_token = page.next_page_token
     page = @gateway.list_checkpoints(request, deadline: within(TIMEOUT))
-    equal('partitions', page.partitions.map { |one| one.checkpoint.key.partition_id }, [long(3)])
-    equal('number', page.partitions[0].checkpoint.sequence_number, '1999')
+    equal('partitions', standing(page), [active(3, '1999')])
     equal('token', page.next_page_token, '')
   end
 
@@ -207,7 +203,8 @@ class Conversation
     @emulator.fault(kind: 'cut_after', method: 'POST', times: 1)
     said = failure { commit('0', '2200') }
     equal('code', said.code, CODES::UNAVAILABLE)
-    equal('reason', said.reason, 'COMMIT_OUTCOME_UNKNOWN')
+    equal('reason', said.reason, DisGateway::COMMIT_OUTCOME_UNKNOWN)
+    fields(said, [])
     committed(commit('0', '2200'), '2200')
   end
 
@@ -215,7 +212,7 @@ class Conversation
     @emulator.fault(kind: 'error', method: 'POST', times: 1, code: 'DIS.4702')
     said = failure { commit('0', '2300', client_id: 'consumer-1', generation_id: '7') }
     metadata = { 'dis_error_code' => 'DIS.4702', 'http_status' => '400' }
-    fails(said, CODES::FAILED_PRECONDITION, 'CONSUMER_FENCED', metadata: metadata)
+    fails(said, CODES::FAILED_PRECONDITION, DisGateway::CONSUMER_FENCED, metadata: metadata)
   end
 
   def resume
@@ -231,13 +228,25 @@ class Conversation
   # A new channel; the one before it is closed.
   def connect
     @channel&.close
-    options = { 'grpc.enable_retries' => 0, 'grpc.use_local_subchannel_pool' => 1 } # each error is looked at
+    # No service config: each error is looked at, and the deadlines are those of the transcript.
+    options = { 'grpc.enable_retries' => 0, 'grpc.enable_http_proxy' => 0, 'grpc.use_local_subchannel_pool' => 1 }
     @channel = GRPC::Core::Channel.new(@target, options, :this_channel_is_insecure)
     @gateway = CheckpointService::Stub.new(@target, nil, channel_override: @channel)
   end
 
   def long(partition)
     format('shardId-%010d', partition)
+  end
+
+  # What a page says of each partition.
+  def standing(page)
+    page.partitions.map do |one|
+      [one.checkpoint.key.partition_id, one.found, one.checkpoint.sequence_number, one.status]
+    end
+  end
+
+  def active(partition, number)
+    [long(partition), true, number, 'ACTIVE']
   end
 
   def within(seconds)

@@ -1,15 +1,15 @@
 # frozen_string_literal: true
 
-require 'disgateway/errors'
+require 'disgateway'
 
-# What must be so, said where it is not.
+# Checks of what comes back.
 module Expect
-  class Differs < StandardError; end
+  class Mismatch < StandardError; end
 
   CODES = GRPC::Core::StatusCodes
 
   def equal(what, found, wanted)
-    raise Differs, "#{what} is #{found.inspect}, not #{wanted.inspect}" unless found == wanted
+    raise Mismatch, "#{what} is #{found.inspect}, not #{wanted.inspect}" unless found == wanted
   end
 
   # Exactly this commit is stored.
@@ -35,17 +35,23 @@ module Expect
   def failure
     yield
   rescue GRPC::BadStatus => e
-    DisGateway::Failure.of(e)
+    DisGateway::Failure.from_error(e)
   else
-    raise Differs, 'it succeeded, and must fail'
+    raise Mismatch, 'it succeeded, and must fail'
   end
 
-  # It says all this. Metadata may hold more, the fields that are wrong may not.
+  # It says all this. Metadata may hold more, the fields that are wrong may not. +retry_info+: a delay above 0 is there.
   def fails(said, code, reason, metadata: {}, field: nil, retry_info: false)
     equal('code', said.code, code)
     equal('reason', said.reason, reason)
     metadata.each { |name, value| equal("metadata #{name}", said.metadata[name], value) }
-    equal('fields', said.fields.keys, [field].compact)
-    equal('a RetryInfo above 0', said.retry_after.to_f.positive?, retry_info)
+    fields(said, [field].compact)
+    equal('whether there is a RetryInfo', !said.retry_delay.nil?, retry_info)
+    equal('whether its delay is above 0', said.retry_delay.positive?, true) if retry_info
+  end
+
+  # Exactly these fields are wrong.
+  def fields(said, wanted)
+    equal('fields', said.field_violations.map(&:field), wanted)
   end
 end

@@ -13,7 +13,10 @@ OptionParser.new do |parser|
   parser.on('--stream NAME', 'name of the DIS stream')
   parser.on('--app NAME', 'name of the DIS app')
 end.parse!(into: options)
-abort('transcript: --stream and --app are mandatory') unless options[:stream] && options[:app]
+unless options[:stream] && options[:app]
+  warn 'transcript: --stream and --app are mandatory'
+  exit 2
+end
 
 emulator = EmulatorControl.new(options[:emulator])
 emulator.prepare(options[:stream], options[:app])
@@ -21,7 +24,7 @@ conversation = Conversation.new(options[:target], emulator, options[:stream], op
 Conversation::STEPS.each.with_index(1) do |(name, step), number|
   conversation.public_send(step)
   puts "ok #{number} #{name}"
-rescue Expect::Differs, GRPC::BadStatus => e
-  puts "FAILED #{number} #{name}: #{e.is_a?(GRPC::BadStatus) ? DisGateway::Failure.of(e) : e.message}"
+rescue Expect::Mismatch, GRPC::BadStatus => e
+  puts "FAILED #{number} #{name}: #{e.is_a?(GRPC::BadStatus) ? DisGateway::Failure.from_error(e) : e.message}"
   exit 1
 end

@@ -1,82 +1,77 @@
 /**
  * What a program that reads one partition of a DIS stream looks like with the gateway: it resumes after its checkpoint,
- * processes, commits after so many records or a second, and upon SIGTERM finishes with a last commit. The records are
+ * processes, commits after so many records or seconds, and upon SIGTERM finishes with a last commit. The records are
  * simulated: `node dist/example/consumer.js --stream orders --app billing`
  */
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 
-import { credentials } from "@grpc/grpc-js";
-
-import { unary } from "../call.js";
-import { describe, failureOf, isRetryable, isServiceError } from "../errors.js";
-import { CheckpointServiceClient, CommitCheckpointRequest, GetCheckpointRequest, ReadMode } from "../gen/disgateway/v1/checkpoint.js";
-
-const PATIENCE_MS = 25_000; // on top of the service config's retries; less than the 30 s that Kubernetes leaves
-const { values } = parseArgs({
-  options: {
-    target: { type: "string", default: "127.0.0.1:50551" },
-    stream: { type: "string", default: "orders" },
-    app: { type: "string", default: "billing" },
-    partition: { type: "string", default: "0" },
-    "commit-every": { type: "string", default: "10" },
-    "interval-ms": { type: "string", default: "100" },
-  },
-});
-
-/** Calls until there is an answer that stands. A commit whose outcome is unknown is sent again: that is safe. */
-async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  const until = Date.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      if (!isServiceError(error) || !isRetryable(failureOf(error)) || Date.now() >= until) {
-        throw error;
-      }
-      console.log(`trying again: ${describe(failureOf(error))}`);
-      await sleep(failureOf(error).retryAfterMs ?? 250);
-    }
-  }
-}
+import { connect, type Failure, type Gateway, parseSequenceNumber, ReadMode, retry } from "../index.js";
+import { type Options, parseOptions } from "./options.js";
 
 const stop = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   process.once(signal, () => stop.abort());
 }
+const onRetry = (failure: Failure): void => console.log(`trying again: ${failure}`);
 
 /** Stands for a DIS cursor of type AFTER_SEQUENCE_NUMBER (TRIM_HORIZON where there is no checkpoint). */
-async function* records(after: bigint): AsyncGenerator<bigint> {
-  while (await sleep(Number(values["interval-ms"]), true, { signal: stop.signal }).catch(() => false)) {
+async function* records(after: bigint, intervalMs: number): AsyncGenerator<bigint, undefined> {
+  while (await sleep(intervalMs, true, { signal: stop.signal }).catch(() => false)) {
     yield ++after;
   }
 }
 
-async function consume(gateway: CheckpointServiceClient): Promise<void> {
-  const key = { streamName: values.stream, appName: values.app, partitionId: values.partition };
+/** What comes within `ms`, else undefined. */
+async function within<T>(ms: number, coming: Promise<T>): Promise<T | undefined> {
+  const timer = new AbortController();
+  const late = sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined);
+  return await Promise.race([coming, late]).finally(() => timer.abort());
+}
+
+async function consume(gateway: Gateway, options: Options): Promise<void> {
+  const key = { streamName: options.stream, appName: options.app, partitionId: options.partition };
   // Fresh, as whoever had the partition before may have committed through another gateway. An error never means that
   // there is no checkpoint: starting over upon one would repeat the whole stream.
-  const read = GetCheckpointRequest.fromPartial({ key, readMode: ReadMode.READ_MODE_FRESH });
-  const { checkpoint } = await patiently(() => unary(gateway, gateway.getCheckpoint, read));
-  let last = BigInt(checkpoint?.sequenceNumber ?? "-1"); // 64 bits: more than a number of JavaScript has
-  console.log(checkpoint ? `resuming after ${last}` : "no checkpoint: starting at the oldest record");
+  const read = { key, readMode: ReadMode.READ_MODE_FRESH };
+  const answer = await retry((settings) => gateway.getCheckpoint(read, settings), { stop: stop.signal, onRetry });
+  let last = answer.found ? parseSequenceNumber(answer.checkpoint?.sequenceNumber) : -1n;
+  console.log(answer.found ? `resuming after ${last}` : "no checkpoint: starting at the oldest record");
 
   let processed = 0;
   let uncommitted = 0;
-  let committedAt = Date.now();
+  let due = Infinity;
   const commit = async (): Promise<void> => {
-    const request = CommitCheckpointRequest.fromPartial({ key, sequenceNumber: String(last) }); // the LAST finished one
-    await patiently(() => unary(gateway, gateway.commitCheckpoint, request));
+    const { clientId, generationId } = options; // with them DIS refuses a consumer that has lost its partition
+    const request = { key, sequenceNumber: String(last), clientId, generationId }; // the LAST record that is finished
+    const calling = { commit: true, stop: stop.signal, onRetry };
+    const { effective } = await retry((settings) => gateway.commitCheckpoint(request, settings), calling);
+    const stands = parseSequenceNumber(effective?.sequenceNumber);
+    if (stands > last) {
+      throw new Error(`another consumer has taken over: it has committed ${stands}, and this one ${last}`);
+    }
     console.log(`committed ${last}`);
     uncommitted = 0;
-    committedAt = Date.now();
+    due = Infinity;
   };
-  for await (last of records(last)) {
-    // Here a real consumer works on the record, and goes on when it has finished.
-    processed++;
-    uncommitted++;
-    if (uncommitted >= Number(values["commit-every"]) || Date.now() - committedAt >= 1000) {
+
+  const stream = records(last, options.intervalMs);
+  let coming: ReturnType<typeof stream.next> | undefined;
+  for (;;) {
+    coming ??= stream.next();
+    const next = uncommitted > 0 ? await within(due - performance.now(), coming) : await coming;
+    if (next?.done) {
+      break;
+    }
+    if (next) {
+      coming = undefined;
+      // Here a real consumer works on the record. It is finished before `last` moves.
+      last = next.value;
+      processed++;
+      if (++uncommitted === 1) {
+        due = performance.now() + options.commitMs;
+      }
+    }
+    if (uncommitted >= options.commitEvery || performance.now() >= due) {
       await commit();
     }
   }
@@ -86,16 +81,17 @@ async function consume(gateway: CheckpointServiceClient): Promise<void> {
   console.log(`processed ${processed} records`);
 }
 
-const gateway = new CheckpointServiceClient(values.target, credentials.createInsecure(), {
-  "grpc.service_config": readFileSync(new URL("../../service-config.json", import.meta.url), "utf8"),
-  "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 1000, // a sidecar is back within seconds
-});
+const options = parseOptions();
+const gateway = connect(options.target);
 try {
-  await consume(gateway);
+  await consume(gateway, options);
 } catch (error) {
-  console.error(`stopped: ${isServiceError(error) ? describe(failureOf(error)) : error}`); // the next start reads what stands
-  process.exitCode = 1;
+  if (error === stop.signal.reason) {
+    console.log("processed 0 records"); // stopped before it knew where to begin
+  } else {
+    console.error(`stopped: ${error instanceof Error ? error.message : error}`); // the next start reads what stands
+    process.exitCode = 1;
+  }
 } finally {
   gateway.close();
 }

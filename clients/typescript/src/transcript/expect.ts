@@ -1,9 +1,9 @@
-/** What must be so, said where it is not. */
+/** Checks of what comes back. */
 import { isDeepStrictEqual } from "node:util";
 
 import { status as Code } from "@grpc/grpc-js";
 
-import { type Failure, failureOf, isServiceError } from "../errors.js";
+import { Failure, isServiceError } from "../failure.js";
 import {
   type CommitCheckpointResponse,
   CommitResult,
@@ -12,11 +12,11 @@ import {
 import type { Status } from "../gen/google/rpc/status.js";
 
 /** What came back is not what must come back. */
-export class Differs extends Error {}
+export class Mismatch extends Error {}
 
 export function equal<T>(what: string, found: T, wanted: T): void {
   if (!isDeepStrictEqual(found, wanted)) {
-    throw new Differs(`${what} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
+    throw new Mismatch(`${what} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`);
   }
 }
 
@@ -44,7 +44,7 @@ type Result<T> = { $case: "response"; value: T } | { $case: "status"; value: Sta
 /** The response of one element of a batch or stream. */
 export function responseOf<T>(one: { result?: Result<T> } | undefined): T {
   if (one?.result?.$case !== "response") {
-    throw new Differs(`the result is ${JSON.stringify(one?.result)}, not a response`);
+    throw new Mismatch(`the result is ${JSON.stringify(one?.result)}, not a response`);
   }
   return one.result.value;
 }
@@ -52,7 +52,7 @@ export function responseOf<T>(one: { result?: Result<T> } | undefined): T {
 /** The status of one element of a batch or stream. */
 export function statusOf<T>(one: { result?: Result<T> } | undefined): Status {
   if (one?.result?.$case !== "status") {
-    throw new Differs(`the result is ${JSON.stringify(one?.result)}, not a status`);
+    throw new Mismatch(`the result is ${JSON.stringify(one?.result)}, not a status`);
   }
   return one.result.value;
 }
@@ -63,23 +63,39 @@ export async function failure(call: Promise<unknown>): Promise<Failure> {
     await call;
   } catch (error) {
     if (isServiceError(error)) {
-      return failureOf(error);
+      return Failure.fromError(error);
     }
     throw error;
   }
-  throw new Differs("it succeeded, and must fail");
+  throw new Mismatch("it succeeded, and must fail");
 }
 
-/** It says all this. Metadata may hold more, the fields that are wrong may not. */
-export function fails(
-  said: Failure,
-  wanted: { code: Code; reason: string; metadata?: Record<string, string>; field?: string; retry?: boolean },
-): void {
+export interface ExpectedError {
+  code: Code;
+  reason: string;
+  /** There may be more. */
+  metadata?: Record<string, string>;
+  /** The one field that is wrong; undefined: none is. */
+  field?: string;
+  /** Whether there is a RetryInfo, with a delay above 0. */
+  retry?: boolean;
+}
+
+export function fails(said: Failure, wanted: ExpectedError): void {
   equal("code", Code[said.code], Code[wanted.code]);
   equal("reason", said.reason, wanted.reason);
   for (const [name, value] of Object.entries(wanted.metadata ?? {})) {
     equal(`metadata ${name}`, said.metadata[name], value);
   }
-  equal("fields", Object.keys(said.fields), wanted.field === undefined ? [] : [wanted.field]);
-  equal("a RetryInfo above 0", (said.retryAfterMs ?? 0) > 0, wanted.retry ?? false);
+  fields(said, wanted.field === undefined ? [] : [wanted.field]);
+  equal("whether there is a RetryInfo", said.retryDelayMs !== undefined, wanted.retry ?? false);
+  if (wanted.retry) {
+    equal("whether its delay is above 0", (said.retryDelayMs ?? 0) > 0, true);
+  }
+}
+
+/** Exactly these fields are wrong. */
+export function fields(said: Failure, wanted: string[]): void {
+  const found = said.fieldViolations.map(({ field }) => field);
+  equal("fields", found, wanted);
 }

@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 
-import { describe, failureOf, isServiceError } from "../errors.js";
+import { Failure, isServiceError } from "../failure.js";
 import { EmulatorControl } from "./emulator.js";
 import { Conversation } from "./steps.js";
 
@@ -27,7 +27,7 @@ for (const [index, [name, take]] of conversation.steps.entries()) {
   try {
     await take();
   } catch (error) {
-    const problem = isServiceError(error) ? describe(failureOf(error)) : String(error);
+    const problem = isServiceError(error) ? Failure.fromError(error) : error;
     console.log(`FAILED ${index + 1} ${name}: ${problem}`);
     process.exit(1);
   }

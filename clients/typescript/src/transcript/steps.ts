@@ -1,22 +1,18 @@
 /** The steps of TRANSCRIPT.md, in its order. */
 import { credentials, status as Code } from "@grpc/grpc-js";
 
-import { unary, waitForReady } from "../call.js";
-import { CHECKPOINT_REGRESSION, COMMIT_OUTCOME_UNKNOWN, CONSUMER_FENCED, failureIn } from "../errors.js";
+import { CHECKPOINT_REGRESSION, COMMIT_OUTCOME_UNKNOWN, CONSUMER_FENCED, Failure } from "../failure.js";
+import { Gateway, waitForReady } from "../gateway.js";
 import {
-  BatchCommitCheckpointsRequest,
   type BatchGetCheckpointsResult,
-  BatchGetCheckpointsRequest,
   CheckpointKey,
   CheckpointServiceClient,
   CheckpointSource,
-  CommitCheckpointRequest,
+  type CommitCheckpointRequest,
   type CommitCheckpointResponse,
   CommitResult,
-  DeleteCheckpointRequest,
-  GetCheckpointRequest,
   type GetCheckpointResponse,
-  ListCheckpointsRequest,
+  type PartitionState,
   ReadMode,
   StreamCommitsRequest,
   type StreamCommitsResponse,
@@ -24,16 +20,31 @@ import {
   type WatchCheckpointsResponse,
 } from "../gen/disgateway/v1/checkpoint.js";
 import { EmulatorControl } from "./emulator.js";
-import { committed, Differs, equal, fails, failure, found, notFound, responseOf, statusOf } from "./expect.js";
+import { committed, equal, fails, failure, fields, found, Mismatch, notFound, responseOf, statusOf } from "./expect.js";
 
 const TIMEOUT_MS = 10_000;
 const STREAM_TIMEOUT_MS = 60_000;
+const SETTINGS = { timeoutMs: TIMEOUT_MS };
 const SNAKE = "\u{1F40D}"; // one character, two units of a string
 
 const long = (partition: number): string => `shardId-${String(partition).padStart(10, "0")}`;
 
+/** What a list says of one partition. */
+const standing = ({ checkpoint, found, status }: PartitionState): object => ({
+  partition: checkpoint?.key?.partitionId,
+  found,
+  number: checkpoint?.sequenceNumber,
+  status,
+});
+const active = (partition: number, number: string): object => ({
+  partition: long(partition),
+  found: true,
+  number,
+  status: "ACTIVE",
+});
+
 export class Conversation {
-  private gateway: CheckpointServiceClient;
+  private gateway: Gateway;
 
   constructor(
     private readonly target: string,
@@ -129,12 +140,11 @@ export class Conversation {
   private async batch(): Promise<void> {
     const pairs = [["1", "20"], ["0", "5"], ["3", "30"]] as const;
     const commits = pairs.map(([partition, sequenceNumber]) => ({ key: this.key(partition), sequenceNumber }));
-    const request = BatchCommitCheckpointsRequest.fromPartial({ commits });
-    const { results } = await unary(this.gateway, this.gateway.batchCommitCheckpoints, request, TIMEOUT_MS);
+    const { results } = await this.gateway.batchCommitCheckpoints({ commits }, SETTINGS);
     equal("number of results", results.length, 3);
     committed(responseOf(results[0]), "20");
     equal("partition", responseOf(results[0]).effective?.key?.partitionId, long(1));
-    fails(failureIn(statusOf(results[1])), {
+    fails(Failure.fromStatus(statusOf(results[1])), {
       code: Code.FAILED_PRECONDITION,
       reason: CHECKPOINT_REGRESSION,
       metadata: { effective_sequence_number: "10" },
@@ -145,11 +155,11 @@ export class Conversation {
     found(responseOf(reads[0]), "30");
     notFound(responseOf(reads[1]));
     const wanted = { code: Code.INVALID_ARGUMENT, reason: "FIELD_INVALID", field: "keys[2].partition_id" };
-    fails(failureIn(statusOf(reads[2])), wanted);
+    fails(Failure.fromStatus(statusOf(reads[2])), wanted);
   }
 
   private async manyCommits(): Promise<void> {
-    const call = this.gateway.streamCommits(waitForReady(), { deadline: Date.now() + STREAM_TIMEOUT_MS });
+    const call = this.gateway.client.streamCommits(waitForReady(), { deadline: Date.now() + STREAM_TIMEOUT_MS });
     const send = async (): Promise<void> => {
       for (let id = 1; id <= 1000; id++) {
         const commit = { key: this.key(String(id % 4)), sequenceNumber: String(1000 + id) };
@@ -163,6 +173,7 @@ export class Conversation {
     const answered = new Set<number>();
     for await (const answer of call as AsyncIterable<StreamCommitsResponse>) {
       const id = Number(answer.id);
+      equal(`whether ${answer.id} was sent`, Number.isInteger(id) && id >= 1 && id <= 1000, true);
       equal(`whether ${id} is answered twice`, answered.has(id), false);
       answered.add(id);
       const { result, effective } = responseOf(answer);
@@ -180,13 +191,14 @@ export class Conversation {
 
   private async watch(): Promise<void> {
     const request = WatchCheckpointsRequest.fromPartial({ keys: [this.key("2")] });
-    const call = this.gateway.watchCheckpoints(request, waitForReady(), { deadline: Date.now() + STREAM_TIMEOUT_MS });
+    const options = { deadline: Date.now() + STREAM_TIMEOUT_MS };
+    const call = this.gateway.client.watchCheckpoints(request, waitForReady(), options);
     call.on("error", () => {}); // that it was cancelled
     const changes = (call as AsyncIterable<WatchCheckpointsResponse>)[Symbol.asyncIterator]();
     const seen = async (number: string, metadata: string): Promise<void> => {
       const { value, done } = await changes.next();
       if (done) {
-        throw new Differs("the stream has ended");
+        throw new Mismatch("the stream has ended");
       }
       equal("found", value.found, true);
       equal("partition", value.key?.partitionId, long(2));
@@ -205,38 +217,23 @@ export class Conversation {
   private async list(): Promise<void> {
     const offsets = { stream: this.stream, partition: "2", earliest: 1000, latest: 2150 };
     await this.emulator.call("PUT", "offsets", offsets);
-    const request = ListCheckpointsRequest.fromPartial({ streamName: this.stream, appName: this.app, pageSize: 3 });
-    let page = await unary(this.gateway, this.gateway.listCheckpoints, request, TIMEOUT_MS);
-    const standing = page.partitions.map(({ checkpoint, found, status }) => ({
-      partition: checkpoint?.key?.partitionId,
-      found,
-      number: checkpoint?.sequenceNumber,
-      status,
-    }));
-    const wanted = ["2000", "1997", "2100"];
-    equal(
-      "partitions",
-      standing,
-      wanted.map((number, index) => ({ partition: long(index), found: true, number, status: "ACTIVE" })),
-    );
+    const request = { streamName: this.stream, appName: this.app, pageSize: 3 };
+    let page = await this.gateway.listCheckpoints(request, SETTINGS);
+    equal("partitions", page.partitions.map(standing), [active(0, "2000"), active(1, "1997"), active(2, "2100")]);
     const third = page.partitions[2];
     equal("earliest", third?.earliestSequenceNumber, "1000");
     equal("latest", third?.latestSequenceNumber, "2150");
     equal("lag", third?.lag, "50");
     equal("whether there is a token", page.nextPageToken !== "", true);
-    request.pageToken = page.nextPageToken;
-    page = await unary(this.gateway, this.gateway.listCheckpoints, request, TIMEOUT_MS);
-    equal("number of partitions", page.partitions.length, 1);
-    equal("partition", page.partitions[0]?.checkpoint?.key?.partitionId, long(3));
-    equal("number", page.partitions[0]?.checkpoint?.sequenceNumber, "1999");
+    page = await this.gateway.listCheckpoints({ ...request, pageToken: page.nextPageToken }, SETTINGS);
+    equal("partitions", page.partitions.map(standing), [active(3, "1999")]);
     equal("token", page.nextPageToken, "");
   }
 
   private async deleteOne(): Promise<void> {
-    const request = DeleteCheckpointRequest.fromPartial({ key: this.key("3") });
-    await unary(this.gateway, this.gateway.deleteCheckpoint, request, TIMEOUT_MS);
+    await this.gateway.deleteCheckpoint({ key: this.key("3") }, SETTINGS);
     notFound(await this.fresh("3"));
-    await unary(this.gateway, this.gateway.deleteCheckpoint, request, TIMEOUT_MS);
+    await this.gateway.deleteCheckpoint({ key: this.key("3") }, SETTINGS);
   }
 
   private async deadline(): Promise<void> {
@@ -269,6 +266,7 @@ export class Conversation {
     const failed = await failure(this.commit("0", "2200"));
     equal("code", failed.code, Code.UNAVAILABLE);
     equal("reason", failed.reason, COMMIT_OUTCOME_UNKNOWN);
+    fields(failed, []);
     committed(await this.commit("0", "2200"), "2200");
   }
 
@@ -290,9 +288,10 @@ export class Conversation {
     committed(await this.commit("0", "2201"), "2201");
   }
 
-  private connect(): CheckpointServiceClient {
-    const options = { "grpc.enable_retries": 0 }; // each error is looked at
-    return new CheckpointServiceClient(this.target, credentials.createInsecure(), options);
+  private connect(): Gateway {
+    // No service config: each error is looked at, and the deadlines are those of the transcript.
+    const options = { "grpc.enable_retries": 0, "grpc.enable_http_proxy": 0 };
+    return new Gateway(new CheckpointServiceClient(this.target, credentials.createInsecure(), options));
   }
 
   private key(partitionId: string): CheckpointKey {
@@ -304,8 +303,7 @@ export class Conversation {
     readMode = ReadMode.READ_MODE_UNSPECIFIED,
     timeoutMs = TIMEOUT_MS,
   ): Promise<GetCheckpointResponse> {
-    const request = GetCheckpointRequest.fromPartial({ key: this.key(partition), readMode });
-    return unary(this.gateway, this.gateway.getCheckpoint, request, timeoutMs);
+    return this.gateway.getCheckpoint({ key: this.key(partition), readMode }, { timeoutMs });
   }
 
   /** Reads from DIS itself. */
@@ -318,14 +316,13 @@ export class Conversation {
     sequenceNumber: string,
     fields: Partial<CommitCheckpointRequest> = {},
   ): Promise<CommitCheckpointResponse> {
-    const request = CommitCheckpointRequest.fromPartial({ key: this.key(partition), sequenceNumber, ...fields });
-    return unary(this.gateway, this.gateway.commitCheckpoint, request, TIMEOUT_MS);
+    return this.gateway.commitCheckpoint({ key: this.key(partition), sequenceNumber, ...fields }, SETTINGS);
   }
 
   private async batchGet(...partitions: string[]): Promise<BatchGetCheckpointsResult[]> {
     const keys = partitions.map((partition) => this.key(partition));
-    const request = BatchGetCheckpointsRequest.fromPartial({ keys, readMode: ReadMode.READ_MODE_FRESH });
-    const { results } = await unary(this.gateway, this.gateway.batchGetCheckpoints, request, TIMEOUT_MS);
+    const request = { keys, readMode: ReadMode.READ_MODE_FRESH };
+    const { results } = await this.gateway.batchGetCheckpoints(request, SETTINGS);
     equal("number of results", results.length, partitions.length);
     return results;
   }
