@@ -10,9 +10,13 @@ public final class SequenceNumbers {
    * @throws NumberFormatException it is none, which never means that there is no checkpoint
    */
   public static long parse(String digits) {
-    if (!digits.matches("[0-9]+")) { // parseLong takes a sign, too
-      throw new NumberFormatException("this is no sequence number: \"" + digits + '"');
+    try {
+      if (digits.matches("[0-9]+")) { // parseLong takes a sign, too
+        return Long.parseLong(digits);
+      }
+    } catch (NumberFormatException e) {
+      // There are too many: see below.
     }
-    return Long.parseLong(digits);
+    throw new NumberFormatException("this is no sequence number: \"" + digits + '"');
   }
 }
