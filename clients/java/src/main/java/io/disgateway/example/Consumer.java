@@ -94,7 +94,7 @@ public record Consumer(CheckpointServiceBlockingStub gateway, Retry retry, Stop 
       System.err.println("stopped: " + e.getMessage());
       return 1;
     } finally {
-      channel.shutdownNow().awaitTermination(1, TimeUnit.SECONDS);
+      channel.shutdown().awaitTermination(1, TimeUnit.SECONDS);
     }
   }
 
