@@ -53,9 +53,9 @@ void Commit(Gateway& gateway, const Flags& flags, std::int64_t number, Stop& sto
   v1::CommitCheckpointResponse answer;
   disgateway::RetryCommit(stop, [&](auto* context) { return gateway.CommitCheckpoint(context, request, &answer); });
   const std::int64_t effective = disgateway::ParseSequenceNumber(answer.effective().sequence_number());
-  if (effective > number) {
-    throw std::runtime_error("another consumer has committed " + std::to_string(effective) + ", above " +
-                             std::to_string(number));
+  if (effective != number) {
+    throw std::runtime_error(std::to_string(number) + " is not what stands: another consumer has committed " +
+                             std::to_string(effective));
   }
   std::cout << "committed " << number << std::endl;
 }

@@ -88,8 +88,8 @@ async fn commit(gateway: &Gateway, args: &Args, number: i64, stop: &Stop) -> Res
     let store = |request| async { gateway.clone().commit_checkpoint(request).await };
     let answer = retry::commit(stop, &request, store).await?;
     let effective = parse_sequence_number(&answer.effective.unwrap_or_default().sequence_number)?;
-    if effective > number {
-        return Err(format!("another consumer has committed {effective}, above {number}").into());
+    if effective != number {
+        return Err(format!("{number} is not what stands: another consumer has committed {effective}").into());
     }
     println!("committed {number}");
     Ok(())

@@ -79,8 +79,8 @@ public record Consumer(CheckpointServiceBlockingStub gateway, Retry retry, Stop 
         .build();
     var answer = retry.commit(deadline -> gateway.withDeadline(deadline).commitCheckpoint(request));
     long effective = SequenceNumbers.parse(answer.getEffective().getSequenceNumber());
-    if (effective > number) {
-      throw new IllegalStateException("another consumer has committed " + effective + ", above " + number);
+    if (effective != number) {
+      throw new IllegalStateException(number + " is not what stands: another consumer has committed " + effective);
     }
     System.out.println("committed " + number);
   }
