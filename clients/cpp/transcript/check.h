@@ -8,6 +8,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "disgateway/failure.h"
@@ -16,19 +17,19 @@
 // Compares what came back with what the transcript says.
 
 // What came back is not what the transcript says.
-class Differs : public std::runtime_error {
+class Mismatch : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-void Holds(const std::string& complaint, bool is_so);
+void Require(const std::string& complaint, bool is_so);
 
 template <typename Got, typename Want>
-void Same(const std::string& what, const Got& got, const Want& want) {
+void ExpectEqual(const std::string& what, const Got& got, const Want& want) {
   if (!(got == want)) {
     std::ostringstream complaint;
     complaint << what << " is \"" << got << "\", not \"" << want << "\"";
-    throw Differs(complaint.str());
+    throw Mismatch(complaint.str());
   }
 }
 
@@ -57,9 +58,10 @@ std::string Shard(std::uint64_t partition);
 
 const disgateway::v1::Checkpoint& Committed(const disgateway::v1::CommitCheckpointResponse& response);
 const disgateway::v1::Checkpoint& Found(const disgateway::v1::GetCheckpointResponse& response);
-void NotFound(const disgateway::v1::GetCheckpointResponse& response);
+void ExpectNotFound(const disgateway::v1::GetCheckpointResponse& response);
 // The element of a batch must be an answer.
-const disgateway::v1::GetCheckpointResponse& Read(const disgateway::v1::BatchGetCheckpointsResult& result);
-void At(const disgateway::v1::Checkpoint& checkpoint, const std::string& partition, const std::string& number,
-        const std::string& metadata);
-void Listed(const disgateway::v1::ListCheckpointsResponse& page, int first, const std::vector<std::string>& numbers);
+const disgateway::v1::GetCheckpointResponse& ResponseOf(const disgateway::v1::BatchGetCheckpointsResult& result);
+void ExpectCheckpoint(const disgateway::v1::Checkpoint& checkpoint, const std::string& partition,
+                      const std::string& number, const std::string& metadata);
+void ExpectPartitions(const disgateway::v1::ListCheckpointsResponse& page, int first,
+                      const std::vector<std::string>& numbers);

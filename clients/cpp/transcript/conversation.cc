@@ -2,6 +2,7 @@
 
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -28,24 +29,24 @@ std::chrono::system_clock::time_point In(std::chrono::milliseconds time) {
   return std::chrono::system_clock::now() + time;
 }
 
-void MustBeWell(const grpc::Status& status) {
-  Holds("the call failed: " + Failure::Of(status).ToString(), status.ok());
+void ExpectOk(const grpc::Status& status) {
+  Require("the call failed: " + Failure::From(status).ToString(), status.ok());
 }
 
-void FromUpstream(const v1::GetCheckpointResponse& response) {
-  Same("source", v1::CheckpointSource_Name(response.source()), "CHECKPOINT_SOURCE_UPSTREAM");
+void ExpectFromUpstream(const v1::GetCheckpointResponse& response) {
+  ExpectEqual("source", v1::CheckpointSource_Name(response.source()), "CHECKPOINT_SOURCE_UPSTREAM");
 }
 
-void Seen(grpc::ClientReader<v1::WatchCheckpointsResponse>& changes, const std::string& number,
+void ExpectChange(grpc::ClientReader<v1::WatchCheckpointsResponse>& changes, const std::string& number,
           const std::string& metadata) {
   v1::WatchCheckpointsResponse message;
   if (!changes.Read(&message)) {
     const grpc::Status status = changes.Finish();
-    throw Differs("the watch ended: " + Failure::Of(status).ToString());
+    throw Mismatch("the watch ended: " + Failure::From(status).ToString());
   }
-  Holds("found is false", message.found());
-  Same("partition of the message", message.key().partition_id(), Shard(2));
-  At(message.checkpoint(), Shard(2), number, metadata);
+  Require("found is false", message.found());
+  ExpectEqual("partition of the message", message.key().partition_id(), Shard(2));
+  ExpectCheckpoint(message.checkpoint(), Shard(2), number, metadata);
 }
 
 }  // namespace
@@ -55,7 +56,7 @@ Response Conversation::Ask(Method<Request, Response> method, const Request& requ
   grpc::ClientContext context;
   context.set_deadline(In(kCall));
   Response response;
-  MustBeWell((gateway_.get()->*method)(&context, request, &response));
+  ExpectOk((gateway_.get()->*method)(&context, request, &response));
   return response;
 }
 
@@ -66,8 +67,8 @@ Failure Conversation::Refused(Method<Request, Response> method, const Request& r
   context.set_deadline(In(deadline));
   Response response;
   const grpc::Status status = (gateway_.get()->*method)(&context, request, &response);
-  Holds("the call went well, and should fail", !status.ok());
-  return Failure::Of(status);
+  Require("the call went well, and should fail", !status.ok());
+  return Failure::From(status);
 }
 
 Conversation::Conversation(std::string target, Emulator emulator, std::string stream, std::string app)
@@ -80,29 +81,29 @@ Conversation::Conversation(std::string target, Emulator emulator, std::string st
 
 void Conversation::GetNothing() {
   const auto got = GetFresh("0");
-  NotFound(got);
-  FromUpstream(got);
+  ExpectNotFound(got);
+  ExpectFromUpstream(got);
 }
 
 void Conversation::CommitFirst() {
   const auto response = Commit(CommitOf("0", "41", "first"));
   const v1::Checkpoint& effective = Committed(response);
-  At(effective, Shard(0), "41", "first");
-  Same("stream_name", effective.key().stream_name(), stream_);
-  Same("app_name", effective.key().app_name(), app_);
-  Same("checkpoint_type", effective.key().checkpoint_type(), "LAST_READ");
+  ExpectCheckpoint(effective, Shard(0), "41", "first");
+  ExpectEqual("stream_name", effective.key().stream_name(), stream_);
+  ExpectEqual("app_name", effective.key().app_name(), app_);
+  ExpectEqual("checkpoint_type", effective.key().checkpoint_type(), "LAST_READ");
 }
 
 void Conversation::ReadBack() {
   v1::GetCheckpointRequest request;
   *request.mutable_key() = Key(Shard(0));
   auto got = Ask(&Gateway::GetCheckpoint, request);
-  At(Found(got), Shard(0), "41", "first");
-  Same("checkpoint_type", got.checkpoint().key().checkpoint_type(), "LAST_READ");
+  ExpectCheckpoint(Found(got), Shard(0), "41", "first");
+  ExpectEqual("checkpoint_type", got.checkpoint().key().checkpoint_type(), "LAST_READ");
 
   got = GetFresh("0");
-  FromUpstream(got);
-  At(Found(got), Shard(0), "41", "first");
+  ExpectFromUpstream(got);
+  ExpectCheckpoint(Found(got), Shard(0), "41", "first");
 }
 
 void Conversation::Regression() {
@@ -116,13 +117,13 @@ void Conversation::Regression() {
 void Conversation::Rewind() {
   auto request = CommitOf("0", "9");
   request.set_allow_rewind(true);
-  At(Committed(Commit(request)), Shard(0), "9", "");
-  At(Found(GetFresh("0")), Shard(0), "9", "");
+  ExpectCheckpoint(Committed(Commit(request)), Shard(0), "9", "");
+  ExpectCheckpoint(Found(GetFresh("0")), Shard(0), "9", "");
 }
 
 void Conversation::AstralMetadata() {
   Committed(Commit(CommitOf("0", "10", Repeat(kSnake, 1000))));
-  At(Found(GetFresh("0")), Shard(0), "10", Repeat(kSnake, 1000));
+  ExpectCheckpoint(Found(GetFresh("0")), Shard(0), "10", Repeat(kSnake, 1000));
   Refusal::Invalid("metadata").Matches(
       Refused(&Gateway::CommitCheckpoint, CommitOf("0", "11", Repeat(kSnake, 1001))));
 }
@@ -140,19 +141,21 @@ void Conversation::Batch() {
   *commits.add_commits() = CommitOf("0", "5");
   *commits.add_commits() = CommitOf("3", "30");
   const auto committed = Ask(&Gateway::BatchCommitCheckpoints, commits);
-  Same("number of results", committed.results_size(), 3);
-  At(Committed(committed.results(0).response()), Shard(1), "20", "");
-  Holds("the second result is no status", committed.results(1).has_status());
+  ExpectEqual("number of results", committed.results_size(), 3);
+  ExpectCheckpoint(Committed(committed.results(0).response()), Shard(1), "20", "");
+  Require("the second result is no status", committed.results(1).has_status());
   Refusal(StatusCode::FAILED_PRECONDITION, disgateway::reason::kCheckpointRegression)
       .With("effective_sequence_number", "10")
-      .Matches(Failure::Of(committed.results(1).status()));
-  At(Committed(committed.results(2).response()), Shard(3), "30", "");
+      .Matches(Failure::From(committed.results(1).status()));
+  ExpectCheckpoint(Committed(committed.results(2).response()), Shard(3), "30", "");
 
   const auto got = BatchGet({"3", "2", "nonsense"});
-  At(Found(Read(got.results(0))), Shard(3), "30", "");
-  NotFound(Read(got.results(1)));
-  Holds("the third result is no status", got.results(2).has_status());
-  Refusal(StatusCode::INVALID_ARGUMENT, "FIELD_INVALID").Matches(Failure::Of(got.results(2).status()));
+  ExpectCheckpoint(Found(ResponseOf(got.results(0))), Shard(3), "30", "");
+  ExpectNotFound(ResponseOf(got.results(1)));
+  Require("the third result is no status", got.results(2).has_status());
+  Refusal(StatusCode::INVALID_ARGUMENT, "FIELD_INVALID")
+      .Fields({"keys[2].partition_id"})
+      .Matches(Failure::From(got.results(2).status()));
 }
 
 void Conversation::Stream() {
@@ -176,29 +179,29 @@ void Conversation::Stream() {
     answers.push_back(answer);
   }
   writer.join();
-  MustBeWell(stream->Finish());
+  ExpectOk(stream->Finish());
 
   std::set<std::uint64_t> answered;
   for (const auto& answer : answers) {
     const std::uint64_t id = answer.id();
     const std::string of_id = " of id " + std::to_string(id);
-    Holds("there is another answer" + of_id, answered.insert(id).second);
-    Holds("there is no response" + of_id + " but " + answer.ShortDebugString(), answer.has_response());
+    Require("there is another answer" + of_id, answered.insert(id).second);
+    Require("there is no response" + of_id + " but " + answer.ShortDebugString(), answer.has_response());
     const v1::CommitResult result = answer.response().result();
-    Holds("the result" + of_id + " is " + v1::CommitResult_Name(result),
+    Require("the result" + of_id + " is " + v1::CommitResult_Name(result),
           result == v1::COMMIT_RESULT_COMMITTED || result == v1::COMMIT_RESULT_SUPERSEDED);
     const v1::Checkpoint& effective = answer.response().effective();
-    Same("partition" + of_id, effective.key().partition_id(), Shard(id % 4));
-    Holds("effective" + of_id + " is " + effective.sequence_number(),
+    ExpectEqual("partition" + of_id, effective.key().partition_id(), Shard(id % 4));
+    Require("effective" + of_id + " is " + effective.sequence_number(),
           std::stoull(effective.sequence_number()) >= 1000 + id);
   }
-  Same("number of answers", answered.size(), 1000u);
-  Holds("other ids than 1 to 1000 were answered", *answered.begin() == 1 && *answered.rbegin() == 1000);
+  ExpectEqual("number of answers", answered.size(), 1000u);
+  Require("other ids than 1 to 1000 were answered", *answered.begin() == 1 && *answered.rbegin() == 1000);
 
   const auto got = BatchGet({"0", "1", "2", "3"});
   const char* const numbers[] = {"2000", "1997", "1998", "1999"};
   for (int partition = 0; partition < 4; ++partition) {
-    At(Found(Read(got.results(partition))), Shard(partition), numbers[partition], "");
+    ExpectCheckpoint(Found(ResponseOf(got.results(partition))), Shard(partition), numbers[partition], "");
   }
 }
 
@@ -208,32 +211,32 @@ void Conversation::Watch() {
   v1::WatchCheckpointsRequest request;
   *request.add_keys() = Key("2");
   const auto changes = gateway_->WatchCheckpoints(&context, request);
-  Seen(*changes, "1998", "");
+  ExpectChange(*changes, "1998", "");
   Committed(Commit(CommitOf("2", "2100", "watched")));
-  Seen(*changes, "2100", "watched");
+  ExpectChange(*changes, "2100", "watched");
   context.TryCancel();
-  Same("code of the cancelled watch", changes->Finish().error_code(), StatusCode::CANCELLED);
+  ExpectEqual("code of the cancelled watch", changes->Finish().error_code(), StatusCode::CANCELLED);
 }
 
 void Conversation::List() {
   emulator_.Put("offsets", R"({"stream": ")" + stream_ + R"(", "partition": "2", "earliest": 1000, "latest": 2150})");
   const auto first = Page("");
-  Holds("there is no next_page_token", !first.next_page_token().empty());
-  Listed(first, 0, {"2000", "1997", "2100"});
+  Require("there is no next_page_token", !first.next_page_token().empty());
+  ExpectPartitions(first, 0, {"2000", "1997", "2100"});
   const v1::PartitionState& third = first.partitions(2);
-  Same("earliest", third.earliest_sequence_number(), "1000");
-  Same("latest", third.latest_sequence_number(), "2150");
-  Same("lag", third.lag(), 50);
+  ExpectEqual("earliest", third.earliest_sequence_number(), "1000");
+  ExpectEqual("latest", third.latest_sequence_number(), "2150");
+  ExpectEqual("lag", third.lag(), 50);
   const auto rest = Page(first.next_page_token());
-  Same("next_page_token", rest.next_page_token(), "");
-  Listed(rest, 3, {"1999"});
+  ExpectEqual("next_page_token", rest.next_page_token(), "");
+  ExpectPartitions(rest, 3, {"1999"});
 }
 
 void Conversation::Delete() {
   v1::DeleteCheckpointRequest request;
   *request.mutable_key() = Key("3");
   Ask(&Gateway::DeleteCheckpoint, request);
-  NotFound(GetFresh("3"));
+  ExpectNotFound(GetFresh("3"));
   Ask(&Gateway::DeleteCheckpoint, request);
 }
 
@@ -246,8 +249,8 @@ void Conversation::Deadline() {
   emulator_.Post("release", "");
   // The gateway's answer and the library's own race here.
   Refusal(StatusCode::DEADLINE_EXCEEDED, failure.reason.empty() ? "" : "UPSTREAM_TOO_SLOW").Matches(failure);
-  Holds("it took more than 3 s", took <= std::chrono::seconds(3));
-  At(Found(GetFresh("0")), Shard(0), "2000", "");
+  Require("it took more than 3 s", took <= std::chrono::seconds(3));
+  ExpectCheckpoint(Found(GetFresh("0")), Shard(0), "2000", "");
 }
 
 void Conversation::Outage() {
@@ -260,7 +263,7 @@ void Conversation::Outage() {
       .Retry(true)
       .Fields({})
       .Matches(failure);
-  At(Found(GetFresh("0")), Shard(0), "2000", "");
+  ExpectCheckpoint(Found(GetFresh("0")), Shard(0), "2000", "");
 }
 
 void Conversation::LostAnswer() {
@@ -269,7 +272,7 @@ void Conversation::LostAnswer() {
   Refusal(StatusCode::UNAVAILABLE, disgateway::reason::kCommitOutcomeUnknown)
       .Fields({})
       .Matches(Refused(&Gateway::CommitCheckpoint, request));
-  At(Committed(Commit(request)), Shard(0), "2200", "");
+  ExpectCheckpoint(Committed(Commit(request)), Shard(0), "2200", "");
 }
 
 void Conversation::Fenced() {
@@ -289,9 +292,9 @@ void Conversation::Reconnect() {
   gateway_.reset();  // the old channel closes with its last stub
   Connect();
   const auto got = GetFresh("0");
-  FromUpstream(got);
-  At(Found(got), Shard(0), "2200", "");
-  At(Committed(Commit(CommitOf("0", "2201"))), Shard(0), "2201", "");
+  ExpectFromUpstream(got);
+  ExpectCheckpoint(Found(got), Shard(0), "2200", "");
+  ExpectCheckpoint(Committed(Commit(CommitOf("0", "2201"))), Shard(0), "2201", "");
 }
 
 void Conversation::Connect() {
@@ -337,7 +340,7 @@ v1::BatchGetCheckpointsResponse Conversation::BatchGet(std::initializer_list<std
   }
   request.set_read_mode(v1::READ_MODE_FRESH);
   const auto got = Ask(&Gateway::BatchGetCheckpoints, request);
-  Same("number of results", got.results_size(), static_cast<int>(partitions.size()));
+  ExpectEqual("number of results", got.results_size(), static_cast<int>(partitions.size()));
   return got;
 }
 

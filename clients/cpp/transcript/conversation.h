@@ -11,7 +11,7 @@
 #include "disgateway/v1/checkpoint.grpc.pb.h"
 #include "emulator.h"
 
-// The steps, each what the transcript says of it. They throw Differs.
+// The steps, each what the transcript says of it. They throw Mismatch.
 class Conversation {
  public:
   // Has the emulator make the stream and the app anew.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 // The control API of the emulator: what the tests of a consumer may do to DIS.
 class Emulator {

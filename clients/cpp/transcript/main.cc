@@ -13,7 +13,7 @@ namespace {
 struct Step {
   int id;
   const char* name;
-  void (Conversation::*hold)();
+  void (Conversation::*run)();
 };
 
 constexpr Step kSteps[] = {
@@ -50,12 +50,12 @@ int main(int argc, char** argv) {
     }
   }
   try {
-    Conversation talk(flags["--target"], Emulator(flags["--emulator"]), flags["--stream"], flags["--app"]);
+    Conversation client(flags["--target"], Emulator(flags["--emulator"]), flags["--stream"], flags["--app"]);
     for (const Step& step : kSteps) {
       try {
-        (talk.*step.hold)();
-      } catch (const std::exception& differs) {
-        std::cout << "FAILED " << step.id << " " << step.name << ": " << differs.what() << std::endl;
+        (client.*step.run)();
+      } catch (const std::exception& mismatch) {
+        std::cout << "FAILED " << step.id << " " << step.name << ": " << mismatch.what() << std::endl;
         return 1;
       }
       std::cout << "ok " << step.id << " " << step.name << std::endl;

@@ -3,8 +3,9 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use prost::Message;
 use tonic::{Code, Status, TimeoutExpired};
-use tonic_types::{pb, ErrorDetails, RpcStatusExt, StatusExt};
+use tonic_types::{pb, ErrorDetails, RpcStatusExt};
 
 /// The domain of the gateway's own reasons.
 pub const DOMAIN: &str = "disgateway.v1";
@@ -21,6 +22,16 @@ pub mod reason {
     pub const COMMIT_OUTCOME_UNKNOWN: &str = "COMMIT_OUTCOME_UNKNOWN";
     /// The checkpoint may be gone or not. Deleting it again is safe.
     pub const DELETE_OUTCOME_UNKNOWN: &str = "DELETE_OUTCOME_UNKNOWN";
+    /// The call had too little time left: nothing was sent.
+    pub const DEADLINE_TOO_SHORT: &str = "DEADLINE_TOO_SHORT";
+}
+
+/// A field of the request that is wrong, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// Such as `key.partition_id`.
+    pub field: String,
+    pub description: String,
 }
 
 /// Everything that an error says.
@@ -33,24 +44,45 @@ pub struct Failure {
     /// Has `dis_error_code`, `dis_request_id` and `http_status` where DIS has answered with an error.
     pub metadata: HashMap<String, String>,
     /// How long to wait before the same call again, where the gateway said so.
-    pub retry_after: Option<Duration>,
-    /// The fields of the request that are wrong, such as `key.partition_id`.
-    pub fields: Vec<String>,
+    pub retry_delay: Option<Duration>,
+    /// What is wrong with the request.
+    pub field_violations: Vec<FieldViolation>,
 }
 
 impl Failure {
     /// Whether the very same call may succeed later. Every call of the gateway may be sent twice.
     ///
-    /// Without a reason the error is from tonic or from something in between. Of a connection that broke or a gateway
-    /// that went away it may make any of these codes, and the outcome is not known.
+    /// Without a reason the error is from tonic or from something in between, which may make any of these codes of a
+    /// connection that broke.
     #[must_use]
     pub fn retryable(&self) -> bool {
-        self.retry_after.is_some()
-            || match self.code {
-                Code::Unavailable | Code::DeadlineExceeded => true,
-                Code::Cancelled | Code::Unknown | Code::Internal => self.reason.is_empty(),
+        self.retry_delay.is_some()
+            || match self.reason.as_str() {
+                reason::COMMIT_OUTCOME_UNKNOWN | reason::DELETE_OUTCOME_UNKNOWN | reason::DEADLINE_TOO_SHORT => true,
+                "" => matches!(
+                    self.code,
+                    Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Internal
+                ),
                 _ => false,
             }
+    }
+
+    /// Whether a write may have been carried out all the same: the gateway says so, or the error is not from it.
+    #[must_use]
+    pub fn outcome_unknown(&self) -> bool {
+        self.code != Code::Ok
+            && matches!(self.reason.as_str(), "" | reason::COMMIT_OUTCOME_UNKNOWN | reason::DELETE_OUTCOME_UNKNOWN)
+    }
+
+    /// The line for a log, after what it means to a consumer where that is more than a failed call.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        match self.reason.as_str() {
+            reason::CHECKPOINT_REGRESSION => format!("another consumer has committed a higher number: {self}"),
+            reason::CONSUMER_FENCED => format!("another consumer has taken over this partition: {self}"),
+            reason::CONSUMER_GROUP_REBALANCING => format!("the consumer group is rebalancing: {self}"),
+            _ => self.to_string(),
+        }
     }
 
     fn new(code: Code, message: &str, details: ErrorDetails) -> Self {
@@ -63,8 +95,11 @@ impl Failure {
             message: message.to_owned(),
             reason,
             metadata,
-            retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
-            fields: violations.into_iter().map(|v| v.field).collect(),
+            retry_delay: details.retry_info().map(|retry| retry.retry_delay.unwrap_or_default()),
+            field_violations: violations
+                .into_iter()
+                .map(|violation| FieldViolation { field: violation.field, description: violation.description })
+                .collect(),
         }
     }
 }
@@ -76,7 +111,12 @@ impl From<&Status> for Failure {
             Code::Cancelled if timed_out(status) => Code::DeadlineExceeded,
             code => code,
         };
-        Self::new(code, status.message(), status.get_error_details())
+        // What cannot be read, or is of another status, is worth nothing.
+        let details = match pb::Status::decode(status.details()) {
+            Ok(rich) if rich.code == i32::from(status.code()) => rich.get_error_details(),
+            _ => ErrorDetails::default(),
+        };
+        Self::new(code, status.message(), details)
     }
 }
 
@@ -99,7 +139,7 @@ impl fmt::Display for Failure {
         if !self.reason.is_empty() {
             write!(f, " {}", self.reason)?;
         }
-        write!(f, ": {}", self.message)?;
+        write!(f, ": {}", self.message.replace(['\r', '\n'], " "))?;
         for key in ["dis_error_code", "dis_request_id"] {
             if let Some(value) = self.metadata.get(key) {
                 write!(f, " ({key} {value})")?;

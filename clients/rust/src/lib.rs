@@ -1,15 +1,19 @@
 //! Client of the DIS Checkpoint Gateway.
 //!
 //! [`v1`] is generated from the proto. [`connect`] opens a channel over TCP or a unix socket, [`Failure`] reads what an
-//! error says, [`patiently`] calls until there is an answer that stands. See the README of this folder.
+//! error says, [`retry`] makes a call until it succeeds, [`shutdown_signal`] says when the program shall end. See the
+//! README of this folder.
 
 mod channel;
 mod failure;
-mod patience;
+pub mod retry;
+mod sequence_number;
+mod stop;
 
-pub use channel::connect;
-pub use failure::{reason, Failure, DOMAIN};
-pub use patience::{patiently, PATIENCE};
+pub use channel::{connect, within};
+pub use failure::{reason, Failure, FieldViolation, DOMAIN};
+pub use sequence_number::{parse_sequence_number, NoSequenceNumber};
+pub use stop::{shutdown_signal, Stop};
 
 /// The stubs.
 pub mod v1 {

@@ -4,8 +4,8 @@ import com.google.gson.Gson;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannelBuilder;
-import java.io.InputStreamReader;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
@@ -19,7 +19,8 @@ public final class Channels {
    * with the first call, and again by itself when the gateway was away. Unix sockets need Linux on x86-64 or arm64.
    */
   public static ManagedChannelBuilder<?> to(String target) {
-    return Grpc.newChannelBuilder(target, InsecureChannelCredentials.create());
+    return Grpc.newChannelBuilder(target, InsecureChannelCredentials.create())
+        .proxyDetector(address -> null); // the JVM's proxy is not for what is beside us
   }
 
   /**

@@ -20,16 +20,19 @@ import java.util.Optional;
  *     own deadline has passed
  * @param metadata has {@code dis_error_code}, {@code dis_request_id} and {@code http_status} where DIS has answered
  *     with an error
- * @param retryAfter how long to wait before the same call again, where the gateway said so
- * @param fields the fields of the request that are wrong, such as {@code key.partition_id}
+ * @param retryDelay how long to wait before the same call again, where the gateway said so
+ * @param fieldViolations what is wrong with the request
  */
 public record Failure(
     Status.Code code,
     String message,
     String reason,
     Map<String, String> metadata,
-    Optional<Duration> retryAfter,
-    List<String> fields) {
+    Optional<Duration> retryDelay,
+    List<FieldViolation> fieldViolations) {
+
+  /** A field of the request that is wrong, such as {@code key.partition_id}, and why. */
+  public record FieldViolation(String field, String description) {}
 
   /** The domain of the gateway's own reasons. */
   public static final String DOMAIN = "disgateway.v1";
@@ -49,16 +52,25 @@ public record Failure(
   /** The checkpoint may be gone or not. Deleting it again is safe. */
   public static final String DELETE_OUTCOME_UNKNOWN = "DELETE_OUTCOME_UNKNOWN";
 
+  /** The call had too little time left: nothing was sent. */
+  public static final String DEADLINE_TOO_SHORT = "DEADLINE_TOO_SHORT";
+
   /** What the error of a call says. */
-  public static Failure of(StatusRuntimeException error) {
-    return of(StatusProto.fromThrowable(error));
+  public static Failure from(StatusRuntimeException error) {
+    try {
+      return from(StatusProto.fromThrowable(error));
+    } catch (IllegalArgumentException e) { // the details are no Status, or that of another code
+      var status = error.getStatus();
+      return withoutDetails(status.getCode(), Optional.ofNullable(status.getDescription()).orElse(""));
+    }
   }
 
   /** What the status of one element of a batch or a stream says. */
-  public static Failure of(com.google.rpc.Status status) {
+  public static Failure from(com.google.rpc.Status status) {
+    var code = Status.fromCodeValue(status.getCode()).getCode();
     var info = ErrorInfo.getDefaultInstance();
-    Optional<Duration> retryAfter = Optional.empty();
-    List<String> fields = List.of();
+    Optional<Duration> retryDelay = Optional.empty();
+    List<FieldViolation> fieldViolations = List.of();
     try {
       for (Any detail : status.getDetailsList()) {
         if (detail.is(ErrorInfo.class)) {
@@ -67,30 +79,56 @@ public record Failure(
           info = candidate.getDomain().equals(DOMAIN) ? candidate : info;
         } else if (detail.is(RetryInfo.class)) {
           var delay = detail.unpack(RetryInfo.class).getRetryDelay();
-          retryAfter = Optional.of(Duration.ofSeconds(delay.getSeconds(), delay.getNanos()));
+          retryDelay = Optional.of(Duration.ofSeconds(delay.getSeconds(), delay.getNanos()));
         } else if (detail.is(BadRequest.class)) {
-          var violations = detail.unpack(BadRequest.class).getFieldViolationsList();
-          fields = violations.stream().map(BadRequest.FieldViolation::getField).toList();
+          fieldViolations = detail.unpack(BadRequest.class).getFieldViolationsList().stream()
+              .map(violation -> new FieldViolation(violation.getField(), violation.getDescription()))
+              .toList();
         }
       }
-    } catch (InvalidProtocolBufferException e) {
-      throw new IllegalArgumentException("the details of a status cannot be read", e);
+    } catch (InvalidProtocolBufferException | ArithmeticException e) { // what cannot be read is worth nothing
+      return withoutDetails(code, status.getMessage());
     }
-    var code = Status.fromCodeValue(status.getCode()).getCode();
-    return new Failure(code, status.getMessage(), info.getReason(), info.getMetadataMap(), retryAfter, fields);
+    return new Failure(
+        code, status.getMessage(), info.getReason(), info.getMetadataMap(), retryDelay, fieldViolations);
+  }
+
+  private static Failure withoutDetails(Status.Code code, String message) {
+    return new Failure(code, message, "", Map.of(), Optional.empty(), List.of());
   }
 
   /**
    * Whether the very same call may succeed later. Every call of the gateway may be sent twice.
    *
-   * <p>Without a reason the error is from gRPC or from something in between. Of a connection that broke or a gateway
-   * that went away it may make any of these codes, and the outcome is not known.
+   * <p>Without a reason the error is from gRPC or from something in between, which may make any of these codes of a
+   * connection that broke. A caller that cancelled the call itself gets such a CANCELLED, too: it knows better.
    */
   public boolean retryable() {
-    return retryAfter.isPresent() || switch (code) {
-      case UNAVAILABLE, DEADLINE_EXCEEDED -> true;
-      case CANCELLED, UNKNOWN, INTERNAL -> reason.isEmpty();
+    return retryDelay.isPresent() || switch (reason) {
+      case COMMIT_OUTCOME_UNKNOWN, DELETE_OUTCOME_UNKNOWN, DEADLINE_TOO_SHORT -> true;
+      case "" -> switch (code) {
+        case UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, UNKNOWN, INTERNAL -> true;
+        default -> false;
+      };
       default -> false;
+    };
+  }
+
+  /** Whether a write may have been carried out all the same: the gateway says so, or the error is not from it. */
+  public boolean outcomeUnknown() {
+    return code != Status.Code.OK && switch (reason) {
+      case "", COMMIT_OUTCOME_UNKNOWN, DELETE_OUTCOME_UNKNOWN -> true;
+      default -> false;
+    };
+  }
+
+  /** The line for a log, after what it means to a consumer where that is more than a failed call. */
+  public String explain() {
+    return switch (reason) {
+      case CHECKPOINT_REGRESSION -> "another consumer has committed a higher number: " + this;
+      case CONSUMER_FENCED -> "another consumer has taken over this partition: " + this;
+      case CONSUMER_GROUP_REBALANCING -> "the consumer group is rebalancing: " + this;
+      default -> toString();
     };
   }
 
@@ -107,6 +145,6 @@ public record Failure(
         line.append(" (").append(key).append(' ').append(metadata.get(key)).append(')');
       }
     }
-    return line.toString();
+    return line.toString().replaceAll("\\R", " ");
   }
 }

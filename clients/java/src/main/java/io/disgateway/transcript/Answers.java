@@ -27,11 +27,11 @@ final class Answers<T> implements StreamObserver<T> {
   }
 
   /** Waits for the end of the stream, which must be OK; its deadline bounds the wait. */
-  List<T> untilEnd() throws InterruptedException, Differs {
+  List<T> untilEnd() throws InterruptedException, Mismatch {
     try {
       return all.get();
     } catch (ExecutionException e) {
-      throw new Differs("the stream ended with " + e.getCause());
+      throw new Mismatch("the stream ended with " + e.getCause());
     }
   }
 }

@@ -14,58 +14,59 @@ import java.util.Objects;
 final class Check {
   private Check() {}
 
-  static void same(String what, Object got, Object want) throws Differs {
-    holds(what + " is " + shown(got) + ", not " + shown(want), Objects.equals(got, want));
+  static void expectEqual(String what, Object got, Object want) throws Mismatch {
+    require(what + " is " + shown(got) + ", not " + shown(want), Objects.equals(got, want));
   }
 
-  static void holds(String complaint, boolean isSo) throws Differs {
+  static void require(String complaint, boolean isSo) throws Mismatch {
     if (!isSo) {
-      throw new Differs(complaint);
+      throw new Mismatch(complaint);
     }
   }
 
-  static Checkpoint committed(CommitCheckpointResponse response) throws Differs {
-    same("result", response.getResult(), CommitResult.COMMIT_RESULT_COMMITTED);
-    holds("there is no effective", response.hasEffective());
+  static Checkpoint committed(CommitCheckpointResponse response) throws Mismatch {
+    expectEqual("result", response.getResult(), CommitResult.COMMIT_RESULT_COMMITTED);
+    require("there is no effective", response.hasEffective());
     return response.getEffective();
   }
 
-  static Checkpoint found(GetCheckpointResponse response) throws Differs {
-    same("found", response.getFound(), true);
-    holds("there is no checkpoint", response.hasCheckpoint());
+  static Checkpoint found(GetCheckpointResponse response) throws Mismatch {
+    expectEqual("found", response.getFound(), true);
+    require("there is no checkpoint", response.hasCheckpoint());
     return response.getCheckpoint();
   }
 
-  static void notFound(GetCheckpointResponse response) throws Differs {
-    same("found", response.getFound(), false);
-    holds("there is a checkpoint", !response.hasCheckpoint());
+  static void expectNotFound(GetCheckpointResponse response) throws Mismatch {
+    expectEqual("found", response.getFound(), false);
+    require("there is a checkpoint", !response.hasCheckpoint());
   }
 
   /** The element of a batch must be an answer. */
-  static GetCheckpointResponse read(BatchGetCheckpointsResult result) throws Differs {
-    holds("a result of the batch is " + shown(result), result.hasResponse());
+  static GetCheckpointResponse response(BatchGetCheckpointsResult result) throws Mismatch {
+    require("a result of the batch is " + shown(result), result.hasResponse());
     return result.getResponse();
   }
 
-  static void at(Checkpoint checkpoint, String partition, String number, String metadata) throws Differs {
-    same("partition_id", checkpoint.getKey().getPartitionId(), partition);
-    same("sequence_number", checkpoint.getSequenceNumber(), number);
-    same("metadata", checkpoint.getMetadata(), metadata);
+  static void expectCheckpoint(Checkpoint checkpoint, String partition, String number, String metadata)
+      throws Mismatch {
+    expectEqual("partition_id", checkpoint.getKey().getPartitionId(), partition);
+    expectEqual("sequence_number", checkpoint.getSequenceNumber(), number);
+    expectEqual("metadata", checkpoint.getMetadata(), metadata);
   }
 
-  static void seen(WatchCheckpointsResponse message, String number, String metadata) throws Differs {
-    same("found", message.getFound(), true);
-    same("partition of the message", message.getKey().getPartitionId(), "shardId-0000000002");
-    at(message.getCheckpoint(), "shardId-0000000002", number, metadata);
+  static void expectChange(WatchCheckpointsResponse message, String number, String metadata) throws Mismatch {
+    expectEqual("found", message.getFound(), true);
+    expectEqual("partition of the message", message.getKey().getPartitionId(), "shardId-0000000002");
+    expectCheckpoint(message.getCheckpoint(), "shardId-0000000002", number, metadata);
   }
 
-  static void listed(List<PartitionState> partitions, int first, String... numbers) throws Differs {
-    same("number of partitions", partitions.size(), numbers.length);
+  static void expectPartitions(List<PartitionState> partitions, int first, String... numbers) throws Mismatch {
+    expectEqual("number of partitions", partitions.size(), numbers.length);
     for (int i = 0; i < numbers.length; i++) {
       var state = partitions.get(i);
-      same("found of partition " + (first + i), state.getFound(), true);
-      same("status of partition " + (first + i), state.getStatus(), "ACTIVE");
-      at(state.getCheckpoint(), shard(first + i), numbers[i], "");
+      expectEqual("found of partition " + (first + i), state.getFound(), true);
+      expectEqual("status of partition " + (first + i), state.getStatus(), "ACTIVE");
+      expectCheckpoint(state.getCheckpoint(), shard(first + i), numbers[i], "");
     }
   }
 

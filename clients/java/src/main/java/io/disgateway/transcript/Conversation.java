@@ -1,14 +1,14 @@
 package io.disgateway.transcript;
 
-import static io.disgateway.transcript.Check.at;
 import static io.disgateway.transcript.Check.committed;
+import static io.disgateway.transcript.Check.expectChange;
+import static io.disgateway.transcript.Check.expectCheckpoint;
+import static io.disgateway.transcript.Check.expectEqual;
+import static io.disgateway.transcript.Check.expectNotFound;
+import static io.disgateway.transcript.Check.expectPartitions;
 import static io.disgateway.transcript.Check.found;
-import static io.disgateway.transcript.Check.holds;
-import static io.disgateway.transcript.Check.listed;
-import static io.disgateway.transcript.Check.notFound;
-import static io.disgateway.transcript.Check.read;
-import static io.disgateway.transcript.Check.same;
-import static io.disgateway.transcript.Check.seen;
+import static io.disgateway.transcript.Check.require;
+import static io.disgateway.transcript.Check.response;
 import static io.disgateway.transcript.Check.shard;
 
 import io.disgateway.client.Channels;
@@ -58,7 +58,7 @@ final class Conversation implements AutoCloseable {
 
   /** Has the emulator make the stream and the app anew. */
   Conversation(String target, Emulator emulator, String stream, String app)
-      throws Differs, IOException, InterruptedException {
+      throws Mismatch, IOException, InterruptedException {
     this.target = target;
     this.emulator = emulator;
     this.stream = stream;
@@ -69,31 +69,31 @@ final class Conversation implements AutoCloseable {
     connect();
   }
 
-  void getNothing() throws Differs {
+  void getNothing() throws Mismatch {
     var got = getFresh("0");
-    notFound(got);
-    same("source", got.getSource(), CheckpointSource.CHECKPOINT_SOURCE_UPSTREAM);
+    expectNotFound(got);
+    expectEqual("source", got.getSource(), CheckpointSource.CHECKPOINT_SOURCE_UPSTREAM);
   }
 
-  void commitFirst() throws Differs {
+  void commitFirst() throws Mismatch {
     var effective = committed(commit(commitOf("0", "41").setMetadata("first")));
     var key = key(shard(0)).toBuilder().setCheckpointType("LAST_READ");
-    same("effective", effective,
+    expectEqual("effective", effective,
         Checkpoint.newBuilder().setKey(key).setSequenceNumber("41").setMetadata("first").build());
   }
 
-  void readBack() throws Differs {
+  void readBack() throws Mismatch {
     var request = GetCheckpointRequest.newBuilder().setKey(key(shard(0))).build();
     var checkpoint = found(gateway(CALL).getCheckpoint(request));
-    at(checkpoint, shard(0), "41", "first");
-    same("checkpoint_type", checkpoint.getKey().getCheckpointType(), "LAST_READ");
+    expectCheckpoint(checkpoint, shard(0), "41", "first");
+    expectEqual("checkpoint_type", checkpoint.getKey().getCheckpointType(), "LAST_READ");
 
     var got = getFresh("0");
-    same("source", got.getSource(), CheckpointSource.CHECKPOINT_SOURCE_UPSTREAM);
-    at(found(got), shard(0), "41", "first");
+    expectEqual("source", got.getSource(), CheckpointSource.CHECKPOINT_SOURCE_UPSTREAM);
+    expectCheckpoint(found(got), shard(0), "41", "first");
   }
 
-  void regression() throws Differs {
+  void regression() throws Mismatch {
     new Refusal(Status.Code.FAILED_PRECONDITION, Failure.CHECKPOINT_REGRESSION)
         .with("effective_sequence_number", "41")
         .retry(false)
@@ -101,46 +101,48 @@ final class Conversation implements AutoCloseable {
         .of(() -> commit(commitOf("0", "9")));
   }
 
-  void rewind() throws Differs {
-    at(committed(commit(commitOf("0", "9").setAllowRewind(true))), shard(0), "9", "");
-    at(found(getFresh("0")), shard(0), "9", "");
+  void rewind() throws Mismatch {
+    expectCheckpoint(committed(commit(commitOf("0", "9").setAllowRewind(true))), shard(0), "9", "");
+    expectCheckpoint(found(getFresh("0")), shard(0), "9", "");
   }
 
-  void astralMetadata() throws Differs {
+  void astralMetadata() throws Mismatch {
     committed(commit(commitOf("0", "10").setMetadata(SNAKE.repeat(1000))));
-    at(found(getFresh("0")), shard(0), "10", SNAKE.repeat(1000));
+    expectCheckpoint(found(getFresh("0")), shard(0), "10", SNAKE.repeat(1000));
     Refusal.invalid("metadata").of(() -> commit(commitOf("0", "11").setMetadata(SNAKE.repeat(1001))));
   }
 
-  void invalidField() throws Differs {
+  void invalidField() throws Mismatch {
     Refusal.invalid("sequence_number").of(() -> commit(commitOf("0", "1.5")));
     var request = GetCheckpointRequest.newBuilder().setKey(key("shardId-7")).build();
     Refusal.invalid("key.partition_id").of(() -> gateway(CALL).getCheckpoint(request));
   }
 
-  void batch() throws Differs {
+  void batch() throws Mismatch {
     var commits = BatchCommitCheckpointsRequest.newBuilder()
         .addCommits(commitOf("1", "20"))
         .addCommits(commitOf("0", "5"))
         .addCommits(commitOf("3", "30"))
         .build();
     var results = gateway(CALL).batchCommitCheckpoints(commits).getResultsList();
-    same("number of results", results.size(), 3);
-    at(committed(results.get(0).getResponse()), shard(1), "20", "");
-    holds("the second result is no status", results.get(1).hasStatus());
+    expectEqual("number of results", results.size(), 3);
+    expectCheckpoint(committed(results.get(0).getResponse()), shard(1), "20", "");
+    require("the second result is no status", results.get(1).hasStatus());
     new Refusal(Status.Code.FAILED_PRECONDITION, Failure.CHECKPOINT_REGRESSION)
         .with("effective_sequence_number", "10")
-        .matches(Failure.of(results.get(1).getStatus()));
-    at(committed(results.get(2).getResponse()), shard(3), "30", "");
+        .matches(Failure.from(results.get(1).getStatus()));
+    expectCheckpoint(committed(results.get(2).getResponse()), shard(3), "30", "");
 
     var got = batchGet("3", "2", "nonsense");
-    at(found(read(got.get(0))), shard(3), "30", "");
-    notFound(read(got.get(1)));
-    holds("the third result is no status", got.get(2).hasStatus());
-    new Refusal(Status.Code.INVALID_ARGUMENT, "FIELD_INVALID").matches(Failure.of(got.get(2).getStatus()));
+    expectCheckpoint(found(response(got.get(0))), shard(3), "30", "");
+    expectNotFound(response(got.get(1)));
+    require("the third result is no status", got.get(2).hasStatus());
+    new Refusal(Status.Code.INVALID_ARGUMENT, "FIELD_INVALID")
+        .fields("keys[2].partition_id")
+        .matches(Failure.from(got.get(2).getStatus()));
   }
 
-  void stream() throws Differs, InterruptedException {
+  void stream() throws Mismatch, InterruptedException {
     var answers = new Answers<StreamCommitsResponse>();
     var requests = CheckpointServiceGrpc.newStub(channel)
         .withDeadlineAfter(STREAM.toMillis(), TimeUnit.MILLISECONDS)
@@ -153,23 +155,23 @@ final class Conversation implements AutoCloseable {
     Set<Long> answered = new HashSet<>();
     for (var answer : answers.untilEnd()) {
       long id = answer.getId();
-      holds("id " + id + " was answered twice", answered.add(id));
-      holds("id " + id + " has no response but " + answer, answer.hasResponse());
+      require("id " + id + " was answered twice", answered.add(id));
+      require("id " + id + " has no response but " + answer, answer.hasResponse());
       var result = answer.getResponse().getResult();
-      holds("the result of id " + id + " is " + result,
+      require("the result of id " + id + " is " + result,
           result == CommitResult.COMMIT_RESULT_COMMITTED || result == CommitResult.COMMIT_RESULT_SUPERSEDED);
       var effective = answer.getResponse().getEffective();
-      same("partition of id " + id, effective.getKey().getPartitionId(), shard(id % 4));
-      holds("effective of id " + id + " is " + effective.getSequenceNumber(),
+      expectEqual("partition of id " + id, effective.getKey().getPartitionId(), shard(id % 4));
+      require("effective of id " + id + " is " + effective.getSequenceNumber(),
           Long.parseLong(effective.getSequenceNumber()) >= 1000 + id);
     }
-    holds("ids other than 1 to 1000 were answered", answered.stream().allMatch(id -> id >= 1 && id <= 1000));
-    same("number of answers", answered.size(), 1000);
+    require("ids other than 1 to 1000 were answered", answered.stream().allMatch(id -> id >= 1 && id <= 1000));
+    expectEqual("number of answers", answered.size(), 1000);
 
     var results = batchGet("0", "1", "2", "3");
     var numbers = List.of("2000", "1997", "1998", "1999");
     for (int partition = 0; partition < 4; partition++) {
-      at(found(read(results.get(partition))), shard(partition), numbers.get(partition), "");
+      expectCheckpoint(found(response(results.get(partition))), shard(partition), numbers.get(partition), "");
     }
   }
 
@@ -178,50 +180,50 @@ final class Conversation implements AutoCloseable {
     // Closing the context cancels the stream.
     try (var context = Context.current().withCancellation()) {
       var changes = context.call(() -> gateway(STREAM).watchCheckpoints(request));
-      seen(changes.next(), "1998", "");
+      expectChange(changes.next(), "1998", "");
       committed(commit(commitOf("2", "2100").setMetadata("watched")));
-      seen(changes.next(), "2100", "watched");
+      expectChange(changes.next(), "2100", "watched");
     }
   }
 
-  void list() throws Differs, IOException, InterruptedException {
+  void list() throws Mismatch, IOException, InterruptedException {
     emulator.put("offsets", """
         {"stream": "%s", "partition": "2", "earliest": 1000, "latest": 2150}""".formatted(stream));
     var first = page("");
-    holds("there is no next_page_token", !first.getNextPageToken().isEmpty());
-    listed(first.getPartitionsList(), 0, "2000", "1997", "2100");
+    require("there is no next_page_token", !first.getNextPageToken().isEmpty());
+    expectPartitions(first.getPartitionsList(), 0, "2000", "1997", "2100");
     var third = first.getPartitions(2);
-    same("earliest", third.getEarliestSequenceNumber(), "1000");
-    same("latest", third.getLatestSequenceNumber(), "2150");
-    same("lag", third.getLag(), 50L);
+    expectEqual("earliest", third.getEarliestSequenceNumber(), "1000");
+    expectEqual("latest", third.getLatestSequenceNumber(), "2150");
+    expectEqual("lag", third.getLag(), 50L);
     var rest = page(first.getNextPageToken());
-    same("next_page_token", rest.getNextPageToken(), "");
-    listed(rest.getPartitionsList(), 3, "1999");
+    expectEqual("next_page_token", rest.getNextPageToken(), "");
+    expectPartitions(rest.getPartitionsList(), 3, "1999");
   }
 
-  void delete() throws Differs {
+  void delete() throws Mismatch {
     var request = DeleteCheckpointRequest.newBuilder().setKey(key("3")).build();
     gateway(CALL).deleteCheckpoint(request);
-    notFound(getFresh("3"));
+    expectNotFound(getFresh("3"));
     gateway(CALL).deleteCheckpoint(request);
   }
 
-  void deadline() throws Differs, IOException, InterruptedException {
+  void deadline() throws Mismatch, IOException, InterruptedException {
     emulator.post("faults", """
         {"kind": "hold", "method": "GET", "times": 0}""");
-    long began = System.nanoTime();
+    long start = System.nanoTime();
     var failure = Refusal.failureOf(() -> gateway(Duration.ofMillis(500)).getCheckpoint(fresh("0")));
-    var took = Duration.ofNanos(System.nanoTime() - began);
+    var took = Duration.ofNanos(System.nanoTime() - start);
     emulator.delete("faults");
     emulator.post("release", "");
     // The gateway's answer and the library's own race here.
     var reason = failure.reason().isEmpty() ? "" : "UPSTREAM_TOO_SLOW";
     new Refusal(Status.Code.DEADLINE_EXCEEDED, reason).matches(failure);
-    holds("it took " + took, took.compareTo(Duration.ofSeconds(3)) <= 0);
-    at(found(getFresh("0")), shard(0), "2000", "");
+    require("it took " + took, took.compareTo(Duration.ofSeconds(3)) <= 0);
+    expectCheckpoint(found(getFresh("0")), shard(0), "2000", "");
   }
 
-  void outage() throws Differs, IOException, InterruptedException {
+  void outage() throws Mismatch, IOException, InterruptedException {
     emulator.post("faults", """
         {"kind": "error", "code": "DIS.5000", "method": "GET", "times": 0}""");
     var failure = Refusal.failureOf(() -> getFresh("0"));
@@ -232,19 +234,19 @@ final class Conversation implements AutoCloseable {
         .retry(true)
         .fields()
         .matches(failure);
-    at(found(getFresh("0")), shard(0), "2000", "");
+    expectCheckpoint(found(getFresh("0")), shard(0), "2000", "");
   }
 
-  void lostAnswer() throws Differs, IOException, InterruptedException {
+  void lostAnswer() throws Mismatch, IOException, InterruptedException {
     emulator.post("faults", """
         {"kind": "cut_after", "method": "POST", "times": 1}""");
     new Refusal(Status.Code.UNAVAILABLE, Failure.COMMIT_OUTCOME_UNKNOWN)
         .fields()
         .of(() -> commit(commitOf("0", "2200")));
-    at(committed(commit(commitOf("0", "2200"))), shard(0), "2200", "");
+    expectCheckpoint(committed(commit(commitOf("0", "2200"))), shard(0), "2200", "");
   }
 
-  void fenced() throws Differs, IOException, InterruptedException {
+  void fenced() throws Mismatch, IOException, InterruptedException {
     emulator.post("faults", """
         {"kind": "error", "code": "DIS.4702", "method": "POST", "times": 1}""");
     new Refusal(Status.Code.FAILED_PRECONDITION, Failure.CONSUMER_FENCED)
@@ -255,13 +257,13 @@ final class Conversation implements AutoCloseable {
         .of(() -> commit(commitOf("0", "2300").setClientId("consumer-1").setGenerationId("7")));
   }
 
-  void reconnect() throws Differs, InterruptedException {
+  void reconnect() throws Mismatch, InterruptedException {
     close();
     connect();
     var got = getFresh("0");
-    same("source", got.getSource(), CheckpointSource.CHECKPOINT_SOURCE_UPSTREAM);
-    at(found(got), shard(0), "2200", "");
-    at(committed(commit(commitOf("0", "2201"))), shard(0), "2201", "");
+    expectEqual("source", got.getSource(), CheckpointSource.CHECKPOINT_SOURCE_UPSTREAM);
+    expectCheckpoint(found(got), shard(0), "2200", "");
+    expectCheckpoint(committed(commit(commitOf("0", "2201"))), shard(0), "2201", "");
   }
 
   @Override
@@ -297,13 +299,13 @@ final class Conversation implements AutoCloseable {
     return gateway(CALL).commitCheckpoint(request.build());
   }
 
-  private List<BatchGetCheckpointsResult> batchGet(String... partitions) throws Differs {
+  private List<BatchGetCheckpointsResult> batchGet(String... partitions) throws Mismatch {
     var request = BatchGetCheckpointsRequest.newBuilder()
         .addAllKeys(Arrays.stream(partitions).map(this::key).toList())
         .setReadMode(ReadMode.READ_MODE_FRESH)
         .build();
     var results = gateway(CALL).batchGetCheckpoints(request).getResultsList();
-    same("number of results", results.size(), partitions.length);
+    expectEqual("number of results", results.size(), partitions.length);
     return results;
   }
 

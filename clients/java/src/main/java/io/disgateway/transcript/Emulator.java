@@ -13,23 +13,23 @@ record Emulator(String url, HttpClient http) {
     this(url, HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build());
   }
 
-  void put(String path, String json) throws Differs, IOException, InterruptedException {
+  void put(String path, String json) throws Mismatch, IOException, InterruptedException {
     send("PUT", path, json);
   }
 
-  void post(String path, String json) throws Differs, IOException, InterruptedException {
+  void post(String path, String json) throws Mismatch, IOException, InterruptedException {
     send("POST", path, json);
   }
 
-  void delete(String path) throws Differs, IOException, InterruptedException {
+  void delete(String path) throws Mismatch, IOException, InterruptedException {
     send("DELETE", path, "");
   }
 
-  private void send(String method, String path, String json) throws Differs, IOException, InterruptedException {
+  private void send(String method, String path, String json) throws Mismatch, IOException, InterruptedException {
     var request = HttpRequest.newBuilder(URI.create(url + "/_emulator/" + path))
         .method(method, BodyPublishers.ofString(json))
         .build();
     int status = http.send(request, BodyHandlers.discarding()).statusCode();
-    Check.holds("the emulator answers " + method + " " + path + " with " + status, status / 100 == 2);
+    Check.require("the emulator answers " + method + " " + path + " with " + status, status / 100 == 2);
   }
 }

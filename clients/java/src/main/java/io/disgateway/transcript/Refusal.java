@@ -42,34 +42,36 @@ final class Refusal {
   }
 
   /** Makes the call, which must fail so. */
-  void of(Supplier<?> call) throws Differs {
+  void of(Supplier<?> call) throws Mismatch {
     matches(failureOf(call));
   }
 
   /** Makes the call, which must fail. */
-  static Failure failureOf(Supplier<?> call) throws Differs {
+  static Failure failureOf(Supplier<?> call) throws Mismatch {
     try {
       call.get();
     } catch (StatusRuntimeException e) {
-      return Failure.of(e);
+      return Failure.from(e);
     }
-    throw new Differs("the call went well, and should fail");
+    throw new Mismatch("the call went well, and should fail");
   }
 
-  void matches(Failure failure) throws Differs {
-    Check.holds("code is " + failure.code() + ", not " + code + " (" + failure + ")", failure.code() == code);
-    Check.same("reason", failure.reason(), reason);
+  void matches(Failure failure) throws Mismatch {
+    Check.require("code is " + failure.code() + ", not " + code + " (" + failure + ")", failure.code() == code);
+    Check.expectEqual("reason", failure.reason(), reason);
     for (var entry : metadata.entrySet()) {
-      Check.same("metadata " + entry.getKey(), failure.metadata().getOrDefault(entry.getKey(), ""), entry.getValue());
+      var got = failure.metadata().getOrDefault(entry.getKey(), "");
+      Check.expectEqual("metadata " + entry.getKey(), got, entry.getValue());
     }
     if (retry != null) {
-      boolean delayed = failure.retryAfter().orElse(Duration.ZERO).compareTo(Duration.ZERO) > 0;
-      Check.holds(
+      boolean delayed = failure.retryDelay().orElse(Duration.ZERO).compareTo(Duration.ZERO) > 0;
+      Check.require(
           retry ? "there is no RetryInfo with a delay" : "there is a RetryInfo",
-          retry ? delayed : failure.retryAfter().isEmpty());
+          retry ? delayed : failure.retryDelay().isEmpty());
     }
     if (fields != null) {
-      Check.same("fields", failure.fields(), fields);
+      var got = failure.fieldViolations().stream().map(Failure.FieldViolation::field).toList();
+      Check.expectEqual("fields", got, fields);
     }
   }
 }

@@ -11,11 +11,11 @@ import java.util.List;
  * says what is said, and what must come back.
  */
 public final class Transcript {
-  private interface Saying {
-    void hold() throws Exception;
+  private interface Action {
+    void run() throws Exception;
   }
 
-  private record Step(int id, String name, Saying saying) {}
+  private record Step(int id, String name, Action action) {}
 
   private Transcript() {}
 
@@ -28,51 +28,51 @@ public final class Transcript {
       System.err.println("transcript: --target, --emulator, --stream and --app are mandatory");
       System.exit(2);
     }
-    try (var talk = new Conversation(
+    try (var client = new Conversation(
         flags.get("--target"), new Emulator(flags.get("--emulator")), flags.get("--stream"), flags.get("--app"))) {
-      boolean ok = steps(talk).stream().allMatch(Transcript::holds);
+      boolean ok = steps(client).stream().allMatch(Transcript::run);
       System.exit(ok ? 0 : 1);
-    } catch (Differs | IOException e) {
+    } catch (Mismatch | IOException e) {
       System.err.println("transcript: the emulator cannot be prepared: " + e);
       System.exit(2);
     }
   }
 
-  private static List<Step> steps(Conversation talk) {
+  private static List<Step> steps(Conversation client) {
     return List.of(
-        new Step(1, "get nothing", talk::getNothing),
-        new Step(2, "commit", talk::commitFirst),
-        new Step(3, "read back by the other spelling", talk::readBack),
-        new Step(4, "regression refused", talk::regression),
-        new Step(5, "rewind", talk::rewind),
-        new Step(6, "metadata with astral characters", talk::astralMetadata),
-        new Step(7, "invalid field", talk::invalidField),
-        new Step(8, "batch with one failing item", talk::batch),
-        new Step(9, "stream of 1,000 commits", talk::stream),
-        new Step(10, "watch sees a change", talk::watch),
-        new Step(11, "list with lag", talk::list),
-        new Step(12, "delete", talk::delete),
-        new Step(13, "deadline passes", talk::deadline),
-        new Step(14, "upstream outage", talk::outage),
-        new Step(15, "lost answer", talk::lostAnswer),
-        new Step(16, "fenced consumer", talk::fenced),
-        new Step(17, "resume after reconnecting", talk::reconnect));
+        new Step(1, "get nothing", client::getNothing),
+        new Step(2, "commit", client::commitFirst),
+        new Step(3, "read back by the other spelling", client::readBack),
+        new Step(4, "regression refused", client::regression),
+        new Step(5, "rewind", client::rewind),
+        new Step(6, "metadata with astral characters", client::astralMetadata),
+        new Step(7, "invalid field", client::invalidField),
+        new Step(8, "batch with one failing item", client::batch),
+        new Step(9, "stream of 1,000 commits", client::stream),
+        new Step(10, "watch sees a change", client::watch),
+        new Step(11, "list with lag", client::list),
+        new Step(12, "delete", client::delete),
+        new Step(13, "deadline passes", client::deadline),
+        new Step(14, "upstream outage", client::outage),
+        new Step(15, "lost answer", client::lostAnswer),
+        new Step(16, "fenced consumer", client::fenced),
+        new Step(17, "resume after reconnecting", client::reconnect));
   }
 
-  private static boolean holds(Step step) {
-    String differs;
+  private static boolean run(Step step) {
+    String mismatch;
     try {
-      step.saying().hold();
+      step.action().run();
       System.out.println("ok " + step.id() + " " + step.name());
       return true;
-    } catch (Differs e) {
-      differs = e.getMessage();
+    } catch (Mismatch e) {
+      mismatch = e.getMessage();
     } catch (StatusRuntimeException e) {
-      differs = "the call failed: " + Failure.of(e);
+      mismatch = "the call failed: " + Failure.from(e);
     } catch (Exception e) {
-      differs = e.toString();
+      mismatch = e.toString();
     }
-    System.out.println("FAILED " + step.id() + " " + step.name() + ": " + differs);
+    System.out.println("FAILED " + step.id() + " " + step.name() + ": " + mismatch);
     return false;
   }
 }

@@ -13,11 +13,11 @@ use disgateway::v1::{
     GetCheckpointResponse, ListCheckpointsRequest, ListCheckpointsResponse, PartitionState, ReadMode,
     StreamCommitsRequest, WatchCheckpointsRequest, WatchCheckpointsResponse,
 };
-use disgateway::{connect, reason, Failure};
+use disgateway::{connect, reason, within, Failure};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
-use crate::check::{holds, same, there, Differs, Refusal, Step};
+use crate::check::{ensure, expect_eq, require, Mismatch, Refusal, Step};
 use crate::emulator::Emulator;
 
 const CALL: Duration = Duration::from_secs(10);
@@ -45,9 +45,9 @@ impl Conversation {
 
     pub async fn get_nothing(&mut self) -> Step {
         let got = self.get_fresh("0").await?;
-        same("found", &got.found, &false)?;
-        same("checkpoint", &got.checkpoint, &None)?;
-        same("source", &got.source(), &CheckpointSource::Upstream)
+        expect_eq("found", &got.found, &false)?;
+        expect_eq("checkpoint", &got.checkpoint, &None)?;
+        expect_eq("source", &got.source(), &CheckpointSource::Upstream)
     }
 
     pub async fn commit_first(&mut self) -> Step {
@@ -59,18 +59,18 @@ impl Conversation {
             ..self.key("")
         };
         let want = Checkpoint { key: Some(key), sequence_number: "41".to_owned(), metadata: "first".to_owned() };
-        same("effective", &effective, &want)
+        expect_eq("effective", &effective, &want)
     }
 
     pub async fn read_back(&mut self) -> Step {
         let request = GetCheckpointRequest { key: Some(self.key("shardId-0000000000")), ..Default::default() };
         let checkpoint = found(self.get(request, CALL).await?.into_inner())?;
-        at(&checkpoint, "shardId-0000000000", "41", "first")?;
-        same("checkpoint_type", &*checkpoint.key.unwrap_or_default().checkpoint_type, "LAST_READ")?;
+        expect_checkpoint(&checkpoint, "shardId-0000000000", "41", "first")?;
+        expect_eq("checkpoint_type", &*checkpoint.key.unwrap_or_default().checkpoint_type, "LAST_READ")?;
 
         let got = self.get_fresh("0").await?;
-        same("source", &got.source(), &CheckpointSource::Upstream)?;
-        at(&found(got)?, "shardId-0000000000", "41", "first")
+        expect_eq("source", &got.source(), &CheckpointSource::Upstream)?;
+        expect_checkpoint(&found(got)?, "shardId-0000000000", "41", "first")
     }
 
     pub async fn regression(&mut self) -> Step {
@@ -84,15 +84,15 @@ impl Conversation {
 
     pub async fn rewind(&mut self) -> Step {
         let request = CommitCheckpointRequest { allow_rewind: true, ..self.commit_of("0", "9") };
-        at(&committed(self.commit(request).await?.into_inner())?, "shardId-0000000000", "9", "")?;
-        at(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "9", "")
+        expect_checkpoint(&committed(self.commit(request).await?.into_inner())?, "shardId-0000000000", "9", "")?;
+        expect_checkpoint(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "9", "")
     }
 
     pub async fn astral_metadata(&mut self) -> Step {
         let text = SNAKE.repeat(1000);
         let request = CommitCheckpointRequest { metadata: text.clone(), ..self.commit_of("0", "10") };
         committed(self.commit(request).await?.into_inner())?;
-        at(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "10", &text)?;
+        expect_checkpoint(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "10", &text)?;
 
         let too_long = CommitCheckpointRequest { metadata: SNAKE.repeat(1001), ..self.commit_of("0", "11") };
         invalid("metadata").is(self.commit(too_long).await)
@@ -107,33 +107,34 @@ impl Conversation {
 
     pub async fn batch(&mut self) -> Step {
         let commits = vec![self.commit_of("1", "20"), self.commit_of("0", "5"), self.commit_of("3", "30")];
-        let request = within(CALL, BatchCommitCheckpointsRequest { commits });
-        let results = self.gateway.batch_commit_checkpoints(request).await?.into_inner().results;
-        same("number of results", &results.len(), &3)?;
+        let request = with_timeout(CALL, BatchCommitCheckpointsRequest { commits });
+        let answer = within(CALL, self.gateway.batch_commit_checkpoints(request)).await?;
+        let results = answer.into_inner().results;
+        expect_eq("number of results", &results.len(), &3)?;
         let mut results = results.into_iter().map(|result| result.result);
         for (partition, number) in [("shardId-0000000001", Some("20")), ("", None), ("shardId-0000000003", Some("30"))]
         {
             match (results.next().flatten(), number) {
                 (Some(Committed::Response(response)), Some(number)) => {
-                    at(&committed(response)?, partition, number, "")?
+                    expect_checkpoint(&committed(response)?, partition, number, "")?
                 }
                 (Some(Committed::Status(status)), None) => {
                     Refusal::new(Code::FailedPrecondition, reason::CHECKPOINT_REGRESSION)
                         .with("effective_sequence_number", "10")
                         .matches(&Failure::from(&status))?;
                 }
-                (other, _) => return Err(Differs(format!("a result of the batch is {other:?}"))),
+                (other, _) => return Err(Mismatch(format!("a result of the batch is {other:?}"))),
             }
         }
 
         let mut results = self.batch_get(&["3", "2", "nonsense"]).await?.into_iter();
-        at(&found(read(results.next())?)?, "shardId-0000000003", "30", "")?;
-        same("found of partition 2", &read(results.next())?.found, &false)?;
+        expect_checkpoint(&found(response(results.next())?)?, "shardId-0000000003", "30", "")?;
+        expect_eq("found of partition 2", &response(results.next())?.found, &false)?;
         match results.next().flatten() {
-            Some(Got::Status(status)) => {
-                Refusal::new(Code::InvalidArgument, "FIELD_INVALID").matches(&Failure::from(&status))
-            }
-            other => Err(Differs(format!("the third result is {other:?}, not a status"))),
+            Some(Got::Status(status)) => Refusal::new(Code::InvalidArgument, "FIELD_INVALID")
+                .fields(&["keys[2].partition_id"])
+                .matches(&Failure::from(&status)),
+            other => Err(Mismatch(format!("the third result is {other:?}, not a status"))),
         }
     }
 
@@ -145,44 +146,51 @@ impl Conversation {
             })
             .collect();
         // The end of the iterator is the half-close.
-        let request = within(STREAM, tokio_stream::iter(requests));
-        let mut answers = self.gateway.stream_commits(request).await?.into_inner();
+        let request = with_timeout(STREAM, tokio_stream::iter(requests));
+        let answers = within(STREAM, async {
+            let mut answers = self.gateway.stream_commits(request).await?.into_inner();
+            let mut received = Vec::new();
+            while let Some(answer) = answers.message().await? {
+                received.push(answer);
+            }
+            Ok(received)
+        });
         let mut answered = BTreeSet::new();
-        while let Some(answer) = answers.message().await? {
+        for answer in answers.await? {
             let id = answer.id;
-            holds(format!("id {id} was answered twice"), answered.insert(id))?;
+            ensure(format!("id {id} was answered twice"), answered.insert(id))?;
             let response = match answer.result {
                 Some(Streamed::Response(response)) => response,
-                Some(Streamed::Status(status)) => return Err(Differs(format!("id {id}: {}", Failure::from(&status)))),
-                None => return Err(Differs(format!("id {id} has no result"))),
+                Some(Streamed::Status(status)) => return Err(Mismatch(format!("id {id}: {}", Failure::from(&status)))),
+                None => return Err(Mismatch(format!("id {id} has no result"))),
             };
             let result = response.result();
-            holds(
+            ensure(
                 format!("the result of id {id} is {result:?}"),
                 matches!(result, CommitResult::Committed | CommitResult::Superseded),
             )?;
-            let effective = there("effective", response.effective)?;
+            let effective = require("effective", response.effective)?;
             let partition = effective.key.unwrap_or_default().partition_id;
-            same(format!("partition of id {id}"), &*partition, &*format!("shardId-{:010}", id % 4))?;
+            expect_eq(format!("partition of id {id}"), &*partition, &*format!("shardId-{:010}", id % 4))?;
             let number: u64 = effective.sequence_number.parse().unwrap_or_default();
-            holds(format!("effective of id {id} is {number}"), number >= 1000 + id)?;
+            ensure(format!("effective of id {id} is {number}"), number >= 1000 + id)?;
         }
-        holds(format!("{} ids were answered, not 1 to 1000", answered.len()), answered.into_iter().eq(1..=1000))?;
+        ensure(format!("{} ids were answered, not 1 to 1000", answered.len()), answered.into_iter().eq(1..=1000))?;
 
         let results = self.batch_get(&["0", "1", "2", "3"]).await?;
         for (partition, (result, number)) in results.into_iter().zip(["2000", "1997", "1998", "1999"]).enumerate() {
-            at(&found(read(Some(result))?)?, &format!("shardId-{partition:010}"), number, "")?;
+            expect_checkpoint(&found(response(Some(result))?)?, &format!("shardId-{partition:010}"), number, "")?;
         }
         Ok(())
     }
 
     pub async fn watch(&mut self) -> Step {
-        let request = within(STREAM, WatchCheckpointsRequest { keys: vec![self.key("2")] });
-        let mut changes = self.gateway.watch_checkpoints(request).await?.into_inner();
-        seen(changes.message().await?, "1998", "")?;
+        let request = with_timeout(STREAM, WatchCheckpointsRequest { keys: vec![self.key("2")] });
+        let mut changes = within(STREAM, self.gateway.watch_checkpoints(request)).await?.into_inner();
+        expect_change(within(STREAM, changes.message()).await?, "1998", "")?;
         let request = CommitCheckpointRequest { metadata: "watched".to_owned(), ..self.commit_of("2", "2100") };
         committed(self.commit(request).await?.into_inner())?;
-        seen(changes.message().await?, "2100", "watched")
+        expect_change(within(STREAM, changes.message()).await?, "2100", "watched")
         // Dropping the stream cancels it.
     }
 
@@ -190,25 +198,23 @@ impl Conversation {
         let offsets = format!(r#"{{"stream": "{}", "partition": "2", "earliest": 1000, "latest": 2150}}"#, self.stream);
         self.emulator.put("offsets", &offsets)?;
         let first = self.page("").await?;
-        holds("there is no next_page_token", !first.next_page_token.is_empty())?;
-        listed(&first.partitions, 0, &["2000", "1997", "2100"])?;
+        ensure("there is no next_page_token", !first.next_page_token.is_empty())?;
+        expect_partitions(&first.partitions, 0, &["2000", "1997", "2100"])?;
         let third = &first.partitions[2];
-        same("earliest", &*third.earliest_sequence_number, "1000")?;
-        same("latest", &*third.latest_sequence_number, "2150")?;
-        same("lag", &third.lag, &50)?;
+        expect_eq("earliest", &*third.earliest_sequence_number, "1000")?;
+        expect_eq("latest", &*third.latest_sequence_number, "2150")?;
+        expect_eq("lag", &third.lag, &50)?;
         let rest = self.page(&first.next_page_token).await?;
-        same("next_page_token", &*rest.next_page_token, "")?;
-        listed(&rest.partitions, 3, &["1999"])
+        expect_eq("next_page_token", &*rest.next_page_token, "")?;
+        expect_partitions(&rest.partitions, 3, &["1999"])
     }
 
     pub async fn delete(&mut self) -> Step {
-        let request = DeleteCheckpointRequest { key: Some(self.key("3")) };
-        self.gateway.delete_checkpoint(within(CALL, request.clone())).await?;
+        self.delete_partition("3").await?;
         let got = self.get_fresh("3").await?;
-        same("found", &got.found, &false)?;
-        same("checkpoint", &got.checkpoint, &None)?;
-        self.gateway.delete_checkpoint(within(CALL, request)).await?;
-        Ok(())
+        expect_eq("found", &got.found, &false)?;
+        expect_eq("checkpoint", &got.checkpoint, &None)?;
+        self.delete_partition("3").await
     }
 
     pub async fn deadline(&mut self) -> Step {
@@ -220,14 +226,14 @@ impl Conversation {
         self.emulator.post("release", "")?;
 
         let failure = match answer {
-            Ok(_) => return Err(Differs("the call went well, and should pass its deadline".to_owned())),
+            Ok(_) => return Err(Mismatch("the call went well, and should pass its deadline".to_owned())),
             Err(status) => Failure::from(status),
         };
         // The gateway's answer and the library's own race here.
         let reason = if failure.reason.is_empty() { "" } else { "UPSTREAM_TOO_SLOW" };
         Refusal::new(Code::DeadlineExceeded, reason).matches(&failure)?;
-        holds(format!("it took {took:?}"), took <= Duration::from_secs(3))?;
-        at(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "2000", "")
+        ensure(format!("it took {took:?}"), took <= Duration::from_secs(3))?;
+        expect_checkpoint(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "2000", "")
     }
 
     pub async fn outage(&mut self) -> Step {
@@ -240,7 +246,7 @@ impl Conversation {
             .retry(true)
             .fields(&[])
             .is(answer)?;
-        at(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "2000", "")
+        expect_checkpoint(&found(self.get_fresh("0").await?)?, "shardId-0000000000", "2000", "")
     }
 
     pub async fn lost_answer(&mut self) -> Step {
@@ -249,7 +255,7 @@ impl Conversation {
         Refusal::new(Code::Unavailable, reason::COMMIT_OUTCOME_UNKNOWN)
             .fields(&[])
             .is(self.commit(request.clone()).await)?;
-        at(&committed(self.commit(request).await?.into_inner())?, "shardId-0000000000", "2200", "")
+        expect_checkpoint(&committed(self.commit(request).await?.into_inner())?, "shardId-0000000000", "2200", "")
     }
 
     pub async fn fenced(&mut self) -> Step {
@@ -271,10 +277,10 @@ impl Conversation {
         // The old channel closes with its last client.
         self.gateway = CheckpointServiceClient::new(connect(&self.target)?);
         let got = self.get_fresh("0").await?;
-        same("source", &got.source(), &CheckpointSource::Upstream)?;
-        at(&found(got)?, "shardId-0000000000", "2200", "")?;
+        expect_eq("source", &got.source(), &CheckpointSource::Upstream)?;
+        expect_checkpoint(&found(got)?, "shardId-0000000000", "2200", "")?;
         let request = self.commit_of("0", "2201");
-        at(&committed(self.commit(request).await?.into_inner())?, "shardId-0000000000", "2201", "")
+        expect_checkpoint(&committed(self.commit(request).await?.into_inner())?, "shardId-0000000000", "2201", "")
     }
 
     fn key(&self, partition: &str) -> CheckpointKey {
@@ -303,7 +309,7 @@ impl Conversation {
         request: GetCheckpointRequest,
         deadline: Duration,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        self.gateway.get_checkpoint(within(deadline, request)).await
+        within(deadline, self.gateway.get_checkpoint(with_timeout(deadline, request))).await
     }
 
     async fn get_fresh(&mut self, partition: &str) -> Result<GetCheckpointResponse, Status> {
@@ -311,7 +317,13 @@ impl Conversation {
     }
 
     async fn commit(&mut self, request: CommitCheckpointRequest) -> Result<Response<CommitCheckpointResponse>, Status> {
-        self.gateway.commit_checkpoint(within(CALL, request)).await
+        within(CALL, self.gateway.commit_checkpoint(with_timeout(CALL, request))).await
+    }
+
+    async fn delete_partition(&mut self, partition: &str) -> Step {
+        let request = DeleteCheckpointRequest { key: Some(self.key(partition)) };
+        within(CALL, self.gateway.delete_checkpoint(with_timeout(CALL, request))).await?;
+        Ok(())
     }
 
     async fn batch_get(&mut self, partitions: &[&str]) -> Step<Vec<Option<Got>>> {
@@ -320,8 +332,9 @@ impl Conversation {
             read_mode: ReadMode::Fresh.into(),
             ..Default::default()
         };
-        let results = self.gateway.batch_get_checkpoints(within(CALL, request)).await?.into_inner().results;
-        same("number of results", &results.len(), &partitions.len())?;
+        let answer = within(CALL, self.gateway.batch_get_checkpoints(with_timeout(CALL, request))).await?;
+        let results = answer.into_inner().results;
+        expect_eq("number of results", &results.len(), &partitions.len())?;
         Ok(results.into_iter().map(|result| result.result).collect())
     }
 
@@ -332,11 +345,12 @@ impl Conversation {
             page_size: 3,
             page_token: token.to_owned(),
         };
-        Ok(self.gateway.list_checkpoints(within(CALL, request)).await?.into_inner())
+        Ok(within(CALL, self.gateway.list_checkpoints(with_timeout(CALL, request))).await?.into_inner())
     }
 }
 
-fn within<T>(deadline: Duration, message: T) -> Request<T> {
+/// Tells the gateway how much time there is.
+fn with_timeout<T>(deadline: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(deadline);
     request
@@ -347,46 +361,51 @@ fn invalid(field: &'static str) -> Refusal {
 }
 
 fn committed(response: CommitCheckpointResponse) -> Step<Checkpoint> {
-    same("result", &response.result(), &CommitResult::Committed)?;
-    there("effective", response.effective)
+    expect_eq("result", &response.result(), &CommitResult::Committed)?;
+    require("effective", response.effective)
 }
 
 fn found(response: GetCheckpointResponse) -> Step<Checkpoint> {
-    same("found", &response.found, &true)?;
-    there("checkpoint", response.checkpoint)
+    expect_eq("found", &response.found, &true)?;
+    require("checkpoint", response.checkpoint)
 }
 
 /// The element of a batch must be an answer.
-fn read(result: Option<Option<Got>>) -> Step<GetCheckpointResponse> {
+fn response(result: Option<Option<Got>>) -> Step<GetCheckpointResponse> {
     match result.flatten() {
         Some(Got::Response(response)) => Ok(response),
-        Some(Got::Status(status)) => Err(Differs(format!("a result of the batch is {}", Failure::from(&status)))),
-        None => Err(Differs("a result of the batch is empty".to_owned())),
+        Some(Got::Status(status)) => Err(Mismatch(format!("a result of the batch is {}", Failure::from(&status)))),
+        None => Err(Mismatch("a result of the batch is empty".to_owned())),
     }
 }
 
-fn at(checkpoint: &Checkpoint, partition: &str, number: &str, metadata: &str) -> Step {
+fn expect_checkpoint(checkpoint: &Checkpoint, partition: &str, number: &str, metadata: &str) -> Step {
     let got = checkpoint.key.as_ref().map_or("", |key| &key.partition_id);
-    same("partition_id", got, partition)?;
-    same("sequence_number", &*checkpoint.sequence_number, number)?;
-    same("metadata", &*checkpoint.metadata, metadata)
+    expect_eq("partition_id", got, partition)?;
+    expect_eq("sequence_number", &*checkpoint.sequence_number, number)?;
+    expect_eq("metadata", &*checkpoint.metadata, metadata)
 }
 
-fn seen(message: Option<WatchCheckpointsResponse>, number: &str, metadata: &str) -> Step {
-    let message = there("message of the watch", message)?;
-    same("found", &message.found, &true)?;
+fn expect_change(message: Option<WatchCheckpointsResponse>, number: &str, metadata: &str) -> Step {
+    let message = require("message of the watch", message)?;
+    expect_eq("found", &message.found, &true)?;
     let partition = message.key.unwrap_or_default().partition_id;
-    same("partition of the message", &*partition, "shardId-0000000002")?;
-    at(&there("checkpoint", message.checkpoint)?, "shardId-0000000002", number, metadata)
+    expect_eq("partition of the message", &*partition, "shardId-0000000002")?;
+    expect_checkpoint(&require("checkpoint", message.checkpoint)?, "shardId-0000000002", number, metadata)
 }
 
-fn listed(partitions: &[PartitionState], first: usize, numbers: &[&str]) -> Step {
-    same("number of partitions", &partitions.len(), &numbers.len())?;
+fn expect_partitions(partitions: &[PartitionState], first: usize, numbers: &[&str]) -> Step {
+    expect_eq("number of partitions", &partitions.len(), &numbers.len())?;
     for (index, (state, number)) in partitions.iter().zip(numbers).enumerate() {
         let index = first + index;
-        same(format!("found of partition {index}"), &state.found, &true)?;
-        same(format!("status of partition {index}"), &*state.status, "ACTIVE")?;
-        at(&there("checkpoint", state.checkpoint.clone())?, &format!("shardId-{index:010}"), number, "")?;
+        expect_eq(format!("found of partition {index}"), &state.found, &true)?;
+        expect_eq(format!("status of partition {index}"), &*state.status, "ACTIVE")?;
+        expect_checkpoint(
+            &require("checkpoint", state.checkpoint.clone())?,
+            &format!("shardId-{index:010}"),
+            number,
+            "",
+        )?;
     }
     Ok(())
 }

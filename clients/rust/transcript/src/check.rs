@@ -5,30 +5,30 @@ use std::fmt::{Debug, Display};
 use disgateway::Failure;
 use tonic::{Code, Response, Status};
 
-/// What differed, in words.
-pub struct Differs(pub String);
+/// What came back is not what the transcript says: how, in words.
+pub struct Mismatch(pub String);
 
-pub type Step<T = ()> = Result<T, Differs>;
+pub type Step<T = ()> = Result<T, Mismatch>;
 
-impl From<Status> for Differs {
+impl From<Status> for Mismatch {
     fn from(status: Status) -> Self {
         Self(format!("the call failed: {}", Failure::from(status)))
     }
 }
 
-impl From<ureq::Error> for Differs {
+impl From<ureq::Error> for Mismatch {
     fn from(error: ureq::Error) -> Self {
         Self(format!("the emulator: {error}"))
     }
 }
 
-impl From<tonic::transport::Error> for Differs {
+impl From<tonic::transport::Error> for Mismatch {
     fn from(error: tonic::transport::Error) -> Self {
         Self(format!("the target: {error}"))
     }
 }
 
-pub fn same<T, U>(what: impl Display, got: &T, want: &U) -> Step
+pub fn expect_eq<T, U>(what: impl Display, got: &T, want: &U) -> Step
 where
     T: Debug + PartialEq<U> + ?Sized,
     U: Debug + ?Sized,
@@ -36,21 +36,21 @@ where
     if got == want {
         Ok(())
     } else {
-        Err(Differs(format!("{what} is {got:?}, not {want:?}")))
+        Err(Mismatch(format!("{what} is {got:?}, not {want:?}")))
     }
 }
 
-pub fn holds(what: impl Display, is_so: bool) -> Step {
+pub fn ensure(what: impl Display, is_so: bool) -> Step {
     if is_so {
         Ok(())
     } else {
-        Err(Differs(what.to_string()))
+        Err(Mismatch(what.to_string()))
     }
 }
 
 /// The message must be there.
-pub fn there<T>(what: impl Display, message: Option<T>) -> Step<T> {
-    message.ok_or_else(|| Differs(format!("there is no {what}")))
+pub fn require<T>(what: impl Display, message: Option<T>) -> Step<T> {
+    message.ok_or_else(|| Mismatch(format!("there is no {what}")))
 }
 
 /// The failure that must come back; what it says nothing of is not looked at.
@@ -85,29 +85,32 @@ impl Refusal {
     /// A call must have ended with it.
     pub fn is<T>(&self, answer: Result<Response<T>, Status>) -> Step {
         match answer {
-            Ok(_) => Err(Differs(format!("the call went well, and should fail with {:?}", self.code))),
+            Ok(_) => Err(Mismatch(format!("the call went well, and should fail with {:?}", self.code))),
             Err(status) => self.matches(&Failure::from(status)),
         }
     }
 
     pub fn matches(&self, failure: &Failure) -> Step {
         if failure.code != self.code {
-            return Err(Differs(format!("code is {:?}, not {:?} ({failure})", failure.code, self.code)));
+            return Err(Mismatch(format!("code is {:?}, not {:?} ({failure})", failure.code, self.code)));
         }
-        same("reason", &*failure.reason, self.reason)?;
+        expect_eq("reason", &*failure.reason, self.reason)?;
         for (key, value) in &self.metadata {
             let got = failure.metadata.get(*key).map_or("", String::as_str);
-            same(format!("metadata {key}"), got, *value)?;
+            expect_eq(format!("metadata {key}"), got, *value)?;
         }
         match self.retry {
             Some(true) => {
-                holds("there is no RetryInfo with a delay", failure.retry_after.is_some_and(|d| !d.is_zero()))?
+                ensure("there is no RetryInfo with a delay", failure.retry_delay.is_some_and(|d| !d.is_zero()))?
             }
-            Some(false) => holds("there is a RetryInfo", failure.retry_after.is_none())?,
+            Some(false) => ensure("there is a RetryInfo", failure.retry_delay.is_none())?,
             None => {}
         }
         match &self.fields {
-            Some(fields) => same("fields", &failure.fields, fields),
+            Some(fields) => {
+                let got: Vec<_> = failure.field_violations.iter().map(|violation| violation.field.as_str()).collect();
+                expect_eq("fields", &got, fields)
+            }
             None => Ok(()),
         }
     }

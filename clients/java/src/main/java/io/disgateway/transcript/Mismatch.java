@@ -1,10 +1,10 @@
 package io.disgateway.transcript;
 
 /** What came back is not what the transcript says. */
-final class Differs extends Exception {
+final class Mismatch extends Exception {
   private static final long serialVersionUID = 1;
 
-  Differs(String what) {
+  Mismatch(String what) {
     super(what);
   }
 }

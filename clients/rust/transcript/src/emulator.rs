@@ -12,21 +12,21 @@ impl Emulator {
     }
 
     pub fn put(&self, path: &str, body: &str) -> Step {
-        ureq::put(self.at(path)).send(body)?;
+        ureq::put(self.endpoint(path)).send(body)?;
         Ok(())
     }
 
     pub fn post(&self, path: &str, body: &str) -> Step {
-        ureq::post(self.at(path)).send(body)?;
+        ureq::post(self.endpoint(path)).send(body)?;
         Ok(())
     }
 
     pub fn delete(&self, path: &str) -> Step {
-        ureq::delete(self.at(path)).call()?;
+        ureq::delete(self.endpoint(path)).call()?;
         Ok(())
     }
 
-    fn at(&self, path: &str) -> String {
+    fn endpoint(&self, path: &str) -> String {
         format!("{}/_emulator/{path}", self.url)
     }
 }
