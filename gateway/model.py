@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import total_ordering
 
 from gateway.errors import InvalidField
 
@@ -53,16 +52,19 @@ def canonical_partition(value: str, field: str = "partition_id") -> str:
     return f"shardId-{match[1] or match[2].zfill(10)}"
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True)
-class SequenceNumber:
-    """The number of a record in a partition: 0 to 2**63 - 1, ordered as an integer, written as a string of digits."""
+class SequenceNumber(int):
+    """The number of a record in a partition: 0 to 2**63 - 1, written as a string of digits.
 
-    value: int
+    An integer with nothing beside it: of each cached checkpoint there is one.
+    """
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.value <= MAX_SEQUENCE_NUMBER:
+    __slots__ = ()
+
+    def __new__(cls, value: int) -> SequenceNumber:
+        """Raises :class:`InvalidField` where it is out of range."""
+        if not 0 <= value <= MAX_SEQUENCE_NUMBER:
             raise InvalidField("sequence_number", "must lie between 0 and 9223372036854775807")
+        return super().__new__(cls, value)
 
     @classmethod
     def parse(cls, text: str, field: str = "sequence_number") -> SequenceNumber:
@@ -77,12 +79,6 @@ class SequenceNumber:
         if value > MAX_SEQUENCE_NUMBER:
             raise InvalidField(field, "must lie between 0 and 9223372036854775807")
         return cls(value)
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-    def __lt__(self, other: SequenceNumber) -> bool:
-        return self.value < other.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +153,7 @@ class PartitionState:
     @property
     def lag(self) -> int:
         """Records between the checkpoint and the newest one; without a checkpoint, all that there are."""
-        return max(0, self.latest - (self.number.value if self.number else self.earliest))
+        return max(0, self.latest - (self.earliest if self.number is None else self.number))
 
 
 @dataclass(frozen=True, slots=True)

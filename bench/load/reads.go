@@ -45,6 +45,9 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 			log.Fatal(err)
 		}
 	}
+	if *prime {
+		readAll(conns)
+	}
 	var wait sync.WaitGroup
 	times := make([][]time.Duration, *callers)
 	begin := time.Now()
@@ -53,6 +56,9 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 		wait.Go(func() {
 			ctx, conn := caller(), conns[number%len(conns)]
 			for turn := number; ; turn += *callers {
+				if *rotate {
+					conn = conns[turn%len(conns)]
+				}
 				started := time.Now()
 				if started.After(until) {
 					return
@@ -68,6 +74,22 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 	return summary(slices.Concat(times...), time.Since(begin))
 }
 
+// readAll has each key read, so that it is cached.
+func readAll(conns []*grpc.ClientConn) {
+	const side = 16
+	var wait sync.WaitGroup
+	for first := range side {
+		wait.Go(func() {
+			for number := first; number < *keys; number += side {
+				if err := get(caller(), conns[number%len(conns)], number); err != nil {
+					log.Fatal(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
 // hold opens the connections with a call on each, reads over the first of them, and keeps the others.
 func hold(conns []*grpc.ClientConn) map[string]any {
 	for _, conn := range conns {
@@ -80,11 +102,7 @@ func hold(conns []*grpc.ClientConn) map[string]any {
 
 // open calls at a steady rate, whether calls are answered or not; times count from when a call was to begin.
 func open(conns []*grpc.ClientConn) map[string]any {
-	for number := range *keys {
-		if err := get(caller(), conns[number%len(conns)], number); err != nil {
-			log.Fatal(err)
-		}
-	}
+	readAll(conns)
 	count := int(*rate * *seconds)
 	times := make([]time.Duration, count)
 	began := time.Now()
@@ -112,11 +130,7 @@ func paced(count int, call func(number int, due time.Time)) {
 // mixed is 90% reads of what is cached, 8% commits and 2% reads of what is not, at a steady rate. Half of the time
 // DIS is well, then it stalls. The times are those of the cached reads that began in each half.
 func mixed(conns []*grpc.ClientConn) map[string]any {
-	for number := range *keys {
-		if err := get(caller(), conns[0], number); err != nil {
-			log.Fatal(err)
-		}
-	}
+	readAll(conns)
 	half := int(*rate * *seconds / 2)
 	var lock sync.Mutex
 	var halves [2][]time.Duration

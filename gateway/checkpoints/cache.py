@@ -21,8 +21,8 @@ class Known:
     """What DIS said of one key, or that nobody knows what it has.
 
     ``asked`` and ``at`` are from when DIS was asked, in order and in seconds on the monotonic clock; ``order`` is from
-    when it counts. A ``checkpoint`` can be served; ``number`` alone only tells whether a commit goes back. Neither of
-    them, and no ``doubt``: DIS said that there is no checkpoint. With ``doubt``, DIS must be asked.
+    when it counts. A checkpoint that was ``said`` can be served; a number alone only tells whether a commit goes back.
+    None, and no ``doubt``: DIS said that there is no checkpoint. With ``doubt``, DIS must be asked.
 
     Never changes but for ``current``: false once the cache has something else of the key, or nothing.
     """
@@ -30,20 +30,24 @@ class Known:
     order: int
     asked: int
     at: float
-    number: SequenceNumber | None = None
-    checkpoint: Checkpoint | None = None
+    said: Checkpoint | SequenceNumber | None = None
     doubt: bool = False
     current: bool = field(default=True, init=False)
 
-    @classmethod
-    def said(cls, order: int, asked: int, at: float, checkpoint: Checkpoint | None) -> Known:
-        """DIS has this checkpoint, or none."""
-        return cls(order, asked, at, checkpoint.sequence_number if checkpoint else None, checkpoint)
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What can be served; None where that is that there is none, too."""
+        return self.said if isinstance(self.said, Checkpoint) else None
+
+    @property
+    def number(self) -> SequenceNumber | None:
+        """That of the checkpoint; None where there is none, and where nobody knows."""
+        return self.said.sequence_number if isinstance(self.said, Checkpoint) else self.said
 
     @property
     def complete(self) -> bool:
         """Whether it says all about the checkpoint: the whole of it, or that there is none."""
-        return self.checkpoint is not None or (self.number is None and not self.doubt)
+        return not self.doubt and not isinstance(self.said, SequenceNumber)
 
 
 _RECENT_MAX = 1000

@@ -307,7 +307,7 @@ class Core:
         if isinstance(outcome, GatewayError):
             self._read_failed(state, job, outcome, now)
             return False
-        self._learn(state, job.key, Known.said(self.next_order(), job.order, job.at, outcome))
+        self._learn(state, job.key, Known(self.next_order(), job.order, job.at, outcome))
         for call in job.calls:
             self._answer(call, ReadResult(outcome, Source.UPSTREAM, order=self._order))
         return True
@@ -460,7 +460,7 @@ class Core:
             self._write_failed(state, job, outcome)
             return
         stored = job.commit.checkpoint if job.commit else None
-        known = Known.said(self.next_order(), job.order, job.at, stored)
+        known = Known(self.next_order(), job.order, job.at, stored)
         if state.seen and not (state.known and state.known.complete and state.known.checkpoint == stored):
             # A reader was told something else meanwhile. If another program wrote that after this write was applied,
             # serving this one would take the reader back: so DIS is asked before anything is served.

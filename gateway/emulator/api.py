@@ -80,7 +80,7 @@ class Api:
         partition = _partition(commit.partition_id)
         _check_type(commit.checkpoint_type)
         try:
-            number = SequenceNumber.parse(str(commit.sequence_number)).value
+            number = int(SequenceNumber.parse(str(commit.sequence_number)))
         except InvalidField as error:
             raise DisError("DIS.4216", error.message) from None
         metadata = commit.metadata or ""

@@ -134,7 +134,7 @@ class Control:
 
     async def _put_checkpoint(self, request: web.Request) -> Any:
         body = await _body(request, CheckpointBody)
-        number = SequenceNumber.parse(body.sequence_number).value
+        number = int(SequenceNumber.parse(body.sequence_number))
         partition = partition_number(body.partition)
         self._store.commit(body.stream, body.app, partition, number, body.metadata, self._now_ms())
 

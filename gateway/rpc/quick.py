@@ -1,7 +1,8 @@
 """The short way of reads that are cached: consumers ask for the same few checkpoints all the time.
 
 What a request says is remembered, and the part of an answer that does not change, by the checkpoint that it is about.
-Whether a value may be served is asked of the service each time, as for every other read.
+Whether a value may be served is asked of the service each time, as for every other read. Answers are put together from
+the bytes of their parts: those of a message in parts add up to the whole.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from math import ceil, inf
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
@@ -45,17 +47,26 @@ class _Read:
         return last[1]
 
 
+def _age(seconds: float) -> bytes:
+    """The age of an answer, from parts that come again and again, in milliseconds and never less than it is."""
+    whole, milliseconds = divmod(ceil(max(0.0, seconds) * 1000), 1000)
+    parts = _duration(whole, 0) + _duration(0, milliseconds)
+    return _age_head(len(parts)) + parts
+
+
 @lru_cache(_REMEMBERED)
-def _age(milliseconds: int) -> bytes:
-    """The age of an answer: the bytes of a message in parts add up to the whole."""
-    age = pb.GetCheckpointResponse()
-    age.age.FromMilliseconds(milliseconds)
-    return age.SerializeToString()
+def _duration(seconds: int, milliseconds: int) -> bytes:
+    return Duration(seconds=seconds, nanos=milliseconds * 1_000_000).SerializeToString()
+
+
+@lru_cache(_REMEMBERED)
+def _age_head(size: int) -> bytes:
+    return _tag(pb.GetCheckpointResponse.DESCRIPTOR.fields_by_name["age"].number) + _varint(size)
 
 
 @lru_cache(_REMEMBERED)
 def _result_head(size: int) -> bytes:
-    """What stands before an answer of so many bytes in the answer to a batch: taken from one of that size."""
+    """What stands before an answer of so many bytes in the answer to a batch."""
     inner = pb.BatchGetCheckpointsResult.DESCRIPTOR.fields_by_name["response"].number
     outer = pb.BatchGetCheckpointsResponse.DESCRIPTOR.fields_by_name["results"].number
     within = _tag(inner) + _varint(size)
@@ -96,7 +107,7 @@ class QuickReads:
         key = reads.key
         permit(key.stream_name, key.app_name)
         known = reads.take(now)
-        return None if known is None else read.ageless(known) + _age(ceil(max(0.0, now - known.at) * 1000))
+        return None if known is None else read.ageless(known) + _age(now - known.at)
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
@@ -127,7 +138,7 @@ class QuickReads:
                 return None
             age = max(0.0, now - known.at)
             ages.append(age)
-            answer, told = read.ageless(known), _age(ceil(age * 1000))
+            answer, told = read.ageless(known), _age(age)
             parts += (_result_head(len(answer) + len(told)), answer, told)
         self._service.count_hits(ages)
         self._batches.items(len(ages))

@@ -150,7 +150,7 @@ def test_a_read_gives_what_stands_there_or_an_error(status: int, headers: dict[s
         number = number_in(body)
         assert number is not None
         assert re.fullmatch("[0-9]+", number)
-        assert 0 <= found.sequence_number.value == int(number) <= LARGEST
+        assert 0 <= found.sequence_number == int(number) <= LARGEST
     elif found is None:
         if success:
             assert number_in(body) == "-1"

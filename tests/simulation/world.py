@@ -113,7 +113,7 @@ class KeyHistory:
     @property
     def number(self) -> int | None:
         value = self.versions[-1].value
-        return None if value is None else value.sequence_number.value
+        return None if value is None else value.sequence_number
 
     def newest(self, value: Checkpoint | None) -> int:
         """The last version with this value; -1 if it never was."""
@@ -365,7 +365,7 @@ class World:
         history = self.histories[job.key]
         watched = not self.options.external and self.options.max_entries > len(KEYS)
         if watched and not commit.allow_rewind and history.number is not None:
-            need(commit.checkpoint.sequence_number.value >= history.number, "no checkpoint goes back unasked")
+            need(commit.checkpoint.sequence_number >= history.number, "no checkpoint goes back unasked")
         need(commit.checkpoint.metadata not in self.refused, "what was said not to be stored is not stored")
         self._applied(job.key, commit.checkpoint)
 
@@ -493,9 +493,9 @@ class World:
         if isinstance(error, CheckpointRegression):
             assert isinstance(call, CommitCall)
             effective = int(error.metadata["effective_sequence_number"])
-            need(call.number.value < effective and not call.commit.allow_rewind, "only what goes back is a regression")
+            need(call.number < effective and not call.commit.allow_rewind, "only what goes back is a regression")
             standing = [
-                version.value.sequence_number.value
+                version.value.sequence_number
                 for index, version in enumerate(history.versions)
                 if index >= min(begun.version, history.told) and version.value is not None
             ]

@@ -113,7 +113,7 @@ class Rig:
 
     def get(self, key: CheckpointKey = KEY, **wish: Any) -> int | None:
         found = self.read(key, **wish).checkpoint
-        return found and found.sequence_number.value
+        return None if found is None else int(found.sequence_number)
 
     def source(self, **wish: Any) -> Source:
         return self.read(**wish).source
@@ -836,4 +836,4 @@ def test_what_is_read_again_stays_when_others_come(make: Callable[..., Rig]) -> 
 
 
 def number_of(known: Known | None) -> int | None:
-    return known and known.number and known.number.value
+    return None if known is None or known.number is None else int(known.number)

@@ -1,0 +1,85 @@
+"""What a cached key weighs, and whether memory grows with time: the cache and its bookkeeping, fed in this process.
+
+python -m bench.memory keys COUNT     bytes for each key
+python -m bench.memory churn COUNT    MiB after a tenth of so many operations, and after all of them
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import random
+import subprocess
+import sys
+
+import psutil
+
+from bench.assembled import fill, key, service
+from bench.parts import ROOT, Figure, Pace
+from gateway.checkpoints.service import Caller
+from gateway.model import Checkpoint, Commit, SequenceNumber
+from gateway.telemetry.metrics import Metrics
+
+BYTES_GOAL = 600.0
+_HOUR = 3_600_000
+"""Operations of an hour at 1,000 a second."""
+_CHURNED = 10_000
+"""Keys that the cache has room for while it churns, in a tenth of those that are asked for."""
+_FOREVER = Caller(1e12)
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+def weigh(count: int) -> float:
+    """Bytes of the process for each of so many cached keys."""
+    cached = service(count)
+    fill(cached, 1000)
+    before = _resident()
+    fill(cached, count)
+    assert cached.cached() == count
+    return (_resident() - before) / (count - 1000)
+
+
+def churn(count: int) -> tuple[float, float]:
+    """MiB after a tenth of the operations and after all: reads and commits of ten times the keys there is room for."""
+    metrics = Metrics("bench")
+    cached = service(_CHURNED, metrics)
+    dice = random.Random(1)
+    numbers = itertools.count(1)
+    early = 0
+    for turn in range(count // 10):
+        keys = [key(dice.randrange(10 * _CHURNED)) for _ in range(9)]
+        cached.get_many(keys, _FOREVER)
+        one = key(dice.randrange(10 * _CHURNED))
+        cached.commit(Commit(Checkpoint(one, SequenceNumber(10**9 + next(numbers)))), _FOREVER)
+        if turn == count // 100:
+            early = _resident()
+    return early / 2**20, _resident() / 2**20
+
+
+def figures(pace: Pace) -> list[Figure]:
+    """Each measured in a process of its own."""
+    keys = 1_000_000 if pace.share >= 1 else 100_000
+    operations = round(_HOUR * pace.share)
+    each = _alone("keys", keys)[0]
+    early, late = _alone("churn", operations)
+    return [
+        Figure(f"a cached key, of {keys:,}", each, "bytes", each / BYTES_GOAL, f"{BYTES_GOAL:g} bytes", 1.0, at_most=True),
+        Figure(f"after {operations // 10:,} operations on ten times the keys there is room for", early, "MiB"),
+        Figure(f"after {operations:,}", late, "MiB", late / early, "a tenth of them", 1.05, at_most=True),
+    ]  # fmt: skip
+
+
+def _alone(what: str, count: int) -> list[float]:
+    command = [sys.executable, "-m", "bench.memory", what, str(count)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=1200)
+    return [float(value) for value in json.loads(done.stdout)]
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[2])
+    print(json.dumps([weigh(count)] if sys.argv[1] == "keys" else churn(count)))

@@ -1,0 +1,229 @@
+"""What the benchmarks are made of: processes on cores of their own, load, and figures with their spread.
+
+The machine's noise hits all that is compared alike: of each round each contender gets a short turn, and what is told is
+the median over the rounds, of values and of ratios within a round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+LOAD = str(ROOT / ".cache" / "bench-load")
+SERVER_CORE, LOAD_CORE = 0, 1
+ECHO_METHOD = "/bench.Echo/Get"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of a table. ``spread`` is the distance of the quartiles over the median, ``goal`` is for the ratio."""
+
+    what: str
+    value: float
+    unit: str
+    ratio: float | None = None
+    of: str = ""
+    goal: float | None = None
+    at_most: bool = False
+    spread: float = 0.0
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is met; as it is where there is none."""
+        if self.goal is None or self.ratio is None:
+            return True
+        return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
+
+    @property
+    def halfway(self) -> bool:
+        """Whether it is not worse than half as good as its goal: what no noise explains."""
+        if self.goal is None or self.ratio is None:
+            return True
+        return self.ratio <= 2 * self.goal if self.at_most else self.ratio >= self.goal / 2
+
+    def as_json(self) -> dict[str, Any]:
+        """For the file beside the page."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", False)}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long it may take. ``rounds`` of ``seconds`` for each contender; ``share`` of what has no rounds."""
+
+    rounds: int
+    seconds: float
+    share: float
+
+
+FULL = Pace(9, 1.0, 1.0)
+QUICK = Pace(3, 0.4, 0.1)
+
+
+def spread(values: Sequence[float]) -> float:
+    """The distance of the quartiles, as a part of the median."""
+    if len(values) < 3:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / middle if middle else 0.0
+
+
+def pinned(core: int, command: Sequence[str]) -> list[str]:
+    """A command that stays on one core, where the machine has several, and ``taskset``."""
+    cores = os.cpu_count() or 1
+    return ["taskset", "-c", str(core), *command] if cores > 1 and shutil.which("taskset") else list(command)
+
+
+@contextmanager
+def process(core: int, *command: str, errors: bool = False, **env: str) -> Iterator[subprocess.Popen[str]]:
+    """Running on a core, until the end of the block. Of its two outputs the one that is read is a pipe."""
+    one = subprocess.Popen(
+        pinned(core, command),
+        env={**os.environ, **env},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL if errors else subprocess.PIPE,
+        stderr=subprocess.PIPE if errors else None,
+        text=True,
+    )
+    try:
+        yield one
+    finally:
+        one.terminate()
+        one.communicate()
+
+
+def first_line(one: subprocess.Popen[str]) -> str:
+    """What a server prints when it serves."""
+    assert one.stdout is not None
+    line = one.stdout.readline().strip()
+    if not line:
+        raise RuntimeError(f"{one.args!r} did not start")
+    return line
+
+
+@dataclass(frozen=True)
+class Server:
+    """Something to call: where, what, and by which process. ``options`` are for the load."""
+
+    target: str
+    pid: int
+    options: tuple[str, ...] = ()
+
+    def cpu(self) -> float:
+        """Seconds of a processor that it has used."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def memory(self) -> int:
+        """Bytes that it holds (RSS)."""
+        return int(psutil.Process(self.pid).memory_info().rss)
+
+    def load(self, *options: str) -> dict[str, Any]:
+        """Call it, with ``-mode get`` unless told otherwise, and give what was measured."""
+        command = pinned(LOAD_CORE, [LOAD, "-mode", "get", "-target", self.target, *self.options, *options])
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return dict(json.loads(done.stdout))
+
+
+@contextmanager
+def dis(delay: float = 0.0) -> Iterator[str]:
+    """A DIS that only waits; gives its URL."""
+    with process(LOAD_CORE, LOAD, "-mode", "dis", "-delay", f"{delay}s") as one:
+        yield first_line(one)
+
+
+def settings(url: str, **more: str) -> dict[str, str]:
+    """The variables of a gateway before ``url``; ``more`` as ``cache__ttl_seconds="5"``."""
+    base = {
+        "upstream__endpoint": url,
+        "upstream__project_id": "0" * 32,
+        "upstream__region": "bench",
+        "credentials__access_key": "bench",
+        "credentials__secret_key": "bench",
+        "server__quiet_seconds": "0",
+        "cache__ttl_seconds": "86400",  # what is measured as cached is
+    }
+    return {f"DISGW_{name.upper()}": value for name, value in (base | more).items()}
+
+
+@contextmanager
+def gateway(
+    url: str, target: str, options: Sequence[str] = (), admin: str = "127.0.0.1:0", **more: str
+) -> Iterator[Server]:
+    """A gateway as users run it. ``target`` is where it serves; a TCP port of 0 is chosen by the system."""
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--listen", target, "--admin-listen", admin]
+    with process(SERVER_CORE, *command, errors=True, **settings(url, **more)) as one:
+        assert one.stderr is not None
+        told: dict[str, Any] = {}
+        while told.get("event") != "serving":
+            line = one.stderr.readline()
+            if not line:
+                raise RuntimeError("the gateway did not start")
+            told = json.loads(line) if line.startswith("{") else {}
+        threading.Thread(target=one.stderr.read, daemon=True).start()  # a full pipe would hold it up
+        listen = told["listen"]
+        bound = listen[0] if isinstance(listen, list) else str(listen).split(",")[0]
+        yield Server(bound, one.pid, tuple(options))
+
+
+@contextmanager
+def peer(kind: str, target: str) -> Iterator[Server]:
+    """Something else that answers: ``bare`` grpcio, ``go-echo``, ``go-native``."""
+    command = [sys.executable, "-m", "bench.echo", target]
+    if kind != "bare":
+        command = [LOAD, "-mode", kind.removeprefix("go-"), "-listen", target]
+    options = () if kind == "go-native" else ("-method", ECHO_METHOD)
+    with process(SERVER_CORE, *command) as one:
+        yield Server(first_line(one), one.pid, options)
+
+
+class Contest:
+    """Contenders that are loaded in turns. ``rates`` has calls a second, ``cpu`` seconds for each, by round."""
+
+    def __init__(self, contenders: Mapping[str, Server]) -> None:
+        self.contenders = contenders
+        self.rates: dict[str, list[float]] = {name: [] for name in contenders}
+        self.cpu: dict[str, list[float]] = {name: [] for name in contenders}
+
+    def run(self, pace: Pace, *options: str, **own: Sequence[str]) -> Contest:
+        """``options`` are for all, ``own`` for one of them, instead."""
+        for turn in range(pace.rounds + 1):  # the first warms up
+            for name, server in self.contenders.items():
+                before = server.cpu()
+                more = () if turn else ("-prime",)
+                done = server.load(*own.get(name, options), *more, "-seconds", f"{pace.seconds:g}")
+                if turn:
+                    self.rates[name].append(done["calls"] / done["seconds"])
+                    self.cpu[name].append((server.cpu() - before) / done["calls"])
+        return self
+
+    def rate(self, name: str) -> float:
+        """Calls a second."""
+        return statistics.median(self.rates[name])
+
+    def figure(self, what: str, name: str, base: str, of: str, goal: float | None = None, times: float = 1.0) -> Figure:
+        """How many a second, and what that is of ``base`` within a round; ``times`` as much in each call."""
+        rates = self.rates[name]
+        ratios = [rate * times / other for rate, other in zip(rates, self.rates[base], strict=True)]
+        return Figure(what, self.rate(name) * times, "/s", statistics.median(ratios), of, goal, spread=spread(ratios))
+
+
+@contextmanager
+def all_of(contenders: Mapping[str, Any]) -> Iterator[dict[str, Server]]:
+    """Every one of some contexts, by name."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(one) for name, one in contenders.items()}

@@ -1,0 +1,224 @@
+"""Cached reads: beside the bare library and servers in Go, by feature, by size, and how long they take."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.parts import (
+    SERVER_CORE,
+    Contest,
+    Figure,
+    Pace,
+    Server,
+    all_of,
+    dis,
+    first_line,
+    gateway,
+    peer,
+    process,
+    spread,
+)
+
+TOKEN = "only-for-the-benchmark-" + "x" * 32
+LOADS = (
+    ("16 callers, one connection", ("-callers", "16")),
+    ("64 callers, one connection", ("-callers", "64")),
+    ("64 callers, 64 connections", ("-callers", "64", "-connections", "64")),
+)
+_CALLERS = f"""\
+[[caller]]
+name = "bench"
+token_sha256 = ["{hashlib.sha256(TOKEN.encode()).hexdigest()}"]
+streams = ["bench"]
+apps = ["bench"]
+access = "write"
+"""
+
+
+@contextmanager
+def assembled(*options: str) -> Iterator[Server]:
+    """Of a gateway, the server and the cache alone."""
+    with process(SERVER_CORE, sys.executable, "-m", "bench.assembled", "127.0.0.1:0", *options) as one:
+        yield Server(first_line(one), one.pid)
+
+
+def _checked(work: Path) -> dict[str, str]:
+    """Callers show a token, and may do what the file says."""
+    (work / "callers.toml").write_text(_CALLERS)
+    return {"callers__file": str(work / "callers.toml"), "callers__unix_socket": "check"}
+
+
+def against_peers(pace: Pace) -> list[Figure]:
+    """All features on, caller check included, beside the bare library; and what servers in Go do."""
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder, dis() as url:
+        work = Path(folder)
+
+        def at(name: str) -> str:
+            return f"unix://{work}/{name}.sock"
+
+        contenders = {
+            "bare": peer("bare", at("bare")),
+            "gateway": gateway(url, at("gateway"), ("-token", TOKEN), **_checked(work)),
+            "go-native": peer("go-native", at("go-native")),
+            "go-echo": peer("go-echo", at("go-echo")),
+        }
+        with all_of(contenders) as servers:
+            for what, options in LOADS:
+                contest = Contest(servers).run(pace, *options)
+                figures += [
+                    contest.figure(f"bare grpcio echo, 4 threads: {what}", "bare", "bare", "itself"),
+                    contest.figure(f"gateway: {what}", "gateway", "bare", "bare echo", goal=1.0),
+                    contest.figure(f"gateway-shaped server in Go: {what}", "go-native", "bare", "bare echo"),
+                    contest.figure(f"echo in Go: {what}", "go-echo", "bare", "bare echo"),
+                ]
+    return figures
+
+
+def by_feature(pace: Pace) -> list[Figure]:
+    """What each feature costs, in CPU of the server for each call."""
+    from tests.certificates import Authority  # needs a library of the tests
+
+    options = ("-callers", "16")
+    with tempfile.TemporaryDirectory() as folder, dis() as url:
+        work = Path(folder)
+        authority = Authority()
+        certificate, secret = authority.server().write(work / "tls")
+        (work / "ca.pem").write_bytes(authority.cert)
+        tcp = "127.0.0.1:0"
+        contenders = {
+            "server and cache alone": assembled(),
+            "and metrics": assembled("--metrics"),
+            "all of a gateway, TCP": gateway(url, tcp),
+            "that, over a unix socket": gateway(url, f"unix://{work}/plain.sock"),
+            "that, requests not met before (validated anew)": gateway(url, tcp),
+            "that, callers checked by token": gateway(url, tcp, ("-token", TOKEN), **_checked(work)),
+            "that, by TLS": gateway(
+                url,
+                tcp,
+                ("-ca", str(work / "ca.pem")),
+                server__tls_cert_file=str(certificate),
+                server__tls_key_file=str(secret),
+            ),
+            "that, a tenth of calls traced (OTLP)": gateway(url, tcp, telemetry__otlp_endpoint=url),
+        }
+        with all_of(contenders) as servers:
+            new = "that, requests not met before (validated anew)"
+            contest = Contest(servers).run(pace, *options, **{new: (*options, "-keys", "20000")})
+    base = contest.cpu["server and cache alone"]
+    figures = []
+    for name, cpu in contest.cpu.items():
+        ratios = [one / other for one, other in zip(cpu, base, strict=True)]
+        micro = statistics.median(cpu) * 1e6
+        of = "itself" if cpu is base else "server and cache alone"
+        figures.append(Figure(name, micro, "µs", statistics.median(ratios), of, spread=spread(ratios)))
+    return figures
+
+
+def batches(pace: Pace) -> list[Figure]:
+    """A hundred keys in one call."""
+    with tempfile.TemporaryDirectory() as folder, dis() as url, gateway(url, f"unix://{folder}/g.sock") as server:
+        contest = Contest({"one": server, "hundred": server}).run(
+            pace, hundred=("-mode", "batchget", "-callers", "4", "-keys", "1000"), one=("-callers", "16")
+        )
+        return [
+            contest.figure("GetCheckpoint, 16 callers", "one", "one", "itself"),
+            contest.figure(
+                "keys by BatchGetCheckpoints of 100, 4 callers", "hundred", "one", "GetCheckpoint", 30.0, times=100
+            ),
+        ]
+
+
+def cpu_of_one(pace: Pace, sdk: float) -> list[Figure]:
+    """CPU of the gateway for a cached read; ``sdk`` is what `huaweicloudsdkdis` takes for one, in µs."""
+    with tempfile.TemporaryDirectory() as folder, dis() as url, gateway(url, f"unix://{folder}/g.sock") as server:
+        contest = Contest({"gateway": server}).run(pace, "-callers", "16")
+    micro = statistics.median(contest.cpu["gateway"]) * 1e6
+    return [
+        Figure("a read by `huaweicloudsdkdis`, in the consumer", sdk, "µs", 1.0, "itself"),
+        Figure(
+            "a cached read, in the gateway", micro, "µs", micro / sdk, "`huaweicloudsdkdis`", 0.25, at_most=True,
+            spread=spread(contest.cpu["gateway"]),
+        ),
+    ]  # fmt: skip
+
+
+def latencies(pace: Pace) -> list[Figure]:
+    """1,000 reads a second, whether answered or not, each timed from when it was to begin."""
+    seconds = f"{max(2.0, 10 * pace.share):g}"
+    figures = []
+    with tempfile.TemporaryDirectory() as folder, dis() as url:
+        contenders = {
+            "echo in Go, unix socket": peer("go-echo", f"unix://{folder}/echo.sock"),
+            "gateway, unix socket": gateway(url, f"unix://{folder}/g.sock"),
+            "gateway, TCP": gateway(url, "127.0.0.1:0"),
+        }
+        with all_of(contenders) as servers:
+            times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in servers}
+            for _ in range(max(3, pace.rounds // 2)):
+                for name, server in servers.items():
+                    done = server.load("-mode", "open", "-rate", "1000", "-seconds", seconds)
+                    times[name].append((done["p50"], done["p90"], done["p99"]))
+    for name, rounds in times.items():
+        for place, (part, goal) in enumerate((("p50", None), ("p90", 500.0), ("p99", 1000.0))):
+            values = [one[place] for one in rounds]
+            micro = statistics.median(values)
+            held = goal if name.startswith("gateway") else None
+            figures.append(
+                Figure(
+                    f"{name}, {part}", micro, "µs", micro / held if held else None, f"{held:g} µs" if held else "",
+                    1.0 if held else None, at_most=True, spread=spread(values),
+                )
+            )  # fmt: skip
+    return figures
+
+
+def growth(pace: Pace) -> list[Figure]:
+    """From a thousand keys to many, and from one connection to a thousand."""
+    many = 1_000_000 if pace.share >= 1 else 100_000
+    figures = []
+    with all_of({"few": assembled("--fill", "1000"), "many": assembled("--fill", str(many))}) as servers:
+        servers["all"] = servers["many"]
+        contest = Contest(servers).run(pace, "-callers", "16", all=("-callers", "16", "-keys", str(many)))
+        figures += [
+            contest.figure("1,000 keys cached", "few", "few", "itself"),
+            contest.figure(f"{many:,} keys cached, 1,000 of them read", "many", "few", "1,000 keys", 0.9),
+            contest.figure(f"{many:,} keys cached, all of them read in turn", "all", "few", "1,000 keys"),
+        ]
+    with dis() as url, gateway(url, "127.0.0.1:0") as server:
+        contest = Contest({"one": server, "open": server, "all": server}).run(
+            pace,
+            "-callers", "64",
+            open=("-mode", "hold", "-callers", "64", "-connections", "1000"),
+            all=("-callers", "64", "-connections", "1000", "-rotate"),
+        )  # fmt: skip
+        figures += [
+            contest.figure("64 callers, one connection", "one", "one", "itself"),
+            contest.figure("64 callers on one of 1,000 connections", "open", "one", "one connection", 0.9),
+            contest.figure("64 callers, 1,000 connections in turn", "all", "one", "one connection"),
+        ]
+    return figures
+
+
+def stalled(pace: Pace) -> list[Figure]:
+    """90% cached reads, 8% commits, 2% other reads, at a steady rate; then DIS stalls for 5 seconds."""
+    values: list[tuple[float, float]] = []
+    for _ in range(max(1, pace.rounds // 3)):
+        with tempfile.TemporaryDirectory() as folder, dis(0.02) as url:
+            with gateway(url, f"unix://{folder}/g.sock") as server:
+                done = server.load("-mode", "mixed", "-rate", "500", "-seconds", "10", "-keys", "1000", "-stall", url)
+                values.append((done["well"]["p99"], done["stalled"]["p99"]))
+    ratios = [stall / well for well, stall in values]
+    return [
+        Figure("p99 of cached reads, DIS at 20 ms", statistics.median(well for well, _ in values), "µs"),
+        Figure(
+            "p99 of cached reads while DIS stalls", statistics.median(stall for _, stall in values), "µs",
+            statistics.median(ratios), "DIS at 20 ms", 2.0, at_most=True, spread=spread(ratios),
+        ),
+    ]  # fmt: skip
