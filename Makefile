@@ -32,7 +32,7 @@ $(BIN)/.ready: requirements/dev.txt pyproject.toml
 setup: $(BIN)/.ready ## Make the virtual environment
 
 .PHONY: demo
-demo: $(BIN)/.ready ## Gateway, emulator, and a round trip in every language whose toolchain is here
+demo: $(BIN)/.ready ## Gateway, emulator, a round trip from Python, and a consumer in Go where Go is here
 	PYTHON=$(BIN)/python scripts/demo
 
 .PHONY: serve

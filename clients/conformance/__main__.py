@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 
+from clients.conformance import ending
 from clients.conformance.languages import BadLanguage, Language, folders
 
 
 def main() -> int:
-    """Exits with 0 if all went well, 1 if not, 2 for a language that is not known."""
+    """Exits with 0 if all went well, 1 if not, 2 for a language that is not known; as a shell would upon a signal."""
     known = folders()
     parser = argparse.ArgumentParser(prog="clients.conformance", description="every client against a gateway")
     parser.add_argument("language", nargs="*", help="folders of clients/; all, if none is named")
@@ -31,6 +32,7 @@ def main() -> int:
     from clients.conformance import run
     from clients.conformance.report import table, verdict
 
+    ending.upon_signals()
     outcomes = [run.put_through(one) for one in wanted]
     said, well = verdict(outcomes, run.rows(), require_all=os.environ.get("REQUIRE_ALL") == "1")
     print(f"\nSeconds:\n{table(outcomes, run.rows())}\n\n{said}", flush=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from clients.conformance import ending
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "clients"
@@ -27,14 +30,43 @@ class CommandFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Need:
+    """A tool that must be here."""
+
+    check: tuple[str, ...]
+    """It exits with 0 where the tool is here."""
+    install: str
+    """What to install where not."""
+    at_least: str = ""
+    """The lowest version that will do; then the check prints the one that is here, as the first number."""
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Need:
+        """Raises TypeError, KeyError or ValueError."""
+        one = cls(check=_words(content.pop("check")), install=content.pop("install"), **content)
+        if one.at_least and not re.fullmatch(r"[0-9]+(\.[0-9]+)*", one.at_least):
+            raise ValueError(f"{one.at_least!r} is no version")
+        return one
+
+    def missing(self, printed: str) -> str:
+        """What to install, if what the check printed is not enough; else nothing."""
+        if not self.at_least:
+            return ""
+        # The colours of a terminal have numbers, too.
+        found = re.search(r"[0-9]+(\.[0-9]+)*", re.sub(r"\x1b\[[0-9;]*m", "", printed))
+        if found and _version(found[0]) >= _version(self.at_least):
+            return ""
+        return f"{self.install} (here is {found[0] if found else 'no version'})"
+
+
+@dataclass(frozen=True)
 class Language:
     """One folder of ``clients/``."""
 
     folder: Path
     name: str
     debian: tuple[str, ...]
-    needs: tuple[tuple[tuple[str, ...], str], ...]
-    """Commands that exit with 0 where the toolchain is here, and what to install where not."""
+    needs: tuple[Need, ...]
     builds: tuple[tuple[str, ...], ...]
     tests: tuple[tuple[str, ...], ...]
     transcript: tuple[str, ...]
@@ -60,7 +92,7 @@ class Language:
             folder=folder,
             name=filled.pop("language"),
             debian=_words(filled.pop("debian", [])),
-            needs=tuple((_words(one["check"]), one["install"]) for one in filled.pop("needs")),
+            needs=tuple(Need.of(one) for one in filled.pop("needs")),
             builds=_commands(filled.pop("build")),
             tests=_commands(filled.pop("test", [])),
             transcript=_words(filled.pop("transcript")),
@@ -79,7 +111,7 @@ class Language:
 
     def missing(self) -> list[str]:
         """What is to be installed."""
-        return [install for check, install in self.needs if not self._works(check)]
+        return [install for install in map(self._missing, self.needs) if install]
 
     def build(self) -> None:
         """Raises :class:`CommandFailed`."""
@@ -98,37 +130,34 @@ class Language:
         log = BUILDS / f"{self.folder.name}.log"
         with log.open("w") as output:
             try:
-                done = subprocess.run(
-                    command,
-                    cwd=self.folder,
-                    env=self.environ(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=BUILD_SECONDS,
-                    check=False,
-                )
-                problem = f"exit code {done.returncode}" if done.returncode else ""
+                code, _ = self._finished(command, BUILD_SECONDS, stdout=output, stderr=subprocess.STDOUT)
+                problem = f"exit code {code}" if code else ""
             except (OSError, subprocess.TimeoutExpired) as error:
                 problem = str(error)
         if problem:
             raise CommandFailed(f"{' '.join(command)}: {problem}\n{log.read_text(errors='replace')[-4000:]}")
 
-    def _works(self, check: tuple[str, ...]) -> bool:
+    def _missing(self, need: Need) -> str:
         try:
-            done = subprocess.run(
-                check,
-                cwd=self.folder,
-                env=self.environ(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=CHECK_SECONDS,
-                check=False,
+            code, printed = self._finished(
+                need.check, CHECK_SECONDS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, errors="replace"
             )
         except (OSError, subprocess.TimeoutExpired):
-            return False
-        return done.returncode == 0
+            return need.install
+        return need.install if code else need.missing(printed)
+
+    def _finished(self, command: tuple[str, ...], seconds: float, **options: Any) -> tuple[int, str]:
+        """The exit code, and what it printed to a pipe."""
+        process = ending.start(command, cwd=self.folder, env=self.environ(), stdin=subprocess.DEVNULL, **options)
+        try:
+            printed, _ = process.communicate(timeout=seconds)
+        except BaseException:
+            ending.kill(process)
+            process.communicate()
+            raise
+        finally:
+            ending.gone(process)
+        return process.returncode, printed or ""
 
 
 def folders() -> list[Path]:
@@ -157,3 +186,7 @@ def _filled(value: Any, names: dict[str, str]) -> Any:
         for placeholder, text in names.items():
             value = value.replace(placeholder, text)
     return value
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split("."))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from clients.conformance import ending
 from clients.conformance.languages import ROOT
 
 WAIT_SECONDS = 60
@@ -35,7 +36,7 @@ class Process:
         self._errors = errors
         self._queue: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
         with errors.open("a") as output:
-            self._process = subprocess.Popen(
+            self._process = ending.start(
                 command,
                 cwd=folder,
                 env=environ,
@@ -86,15 +87,17 @@ class Process:
         try:
             while self._read_line(until - time.monotonic()) is not None:
                 pass
-            return self._process.wait(max(until - time.monotonic(), _EVERY_SECONDS))
+            code = self._process.wait(max(until - time.monotonic(), _EVERY_SECONDS))
         except (queue.Empty, subprocess.TimeoutExpired):
             raise self.wrong(f"has not ended within {seconds:g} s") from None
+        ending.gone(self._process)
+        return code
 
     def kill(self) -> None:
         """End it at once, if it has not ended."""
-        if self._process.poll() is None:
-            self._process.kill()
+        ending.kill(self._process)
         self._process.wait()
+        ending.gone(self._process)
         self._reader.join(WAIT_SECONDS)
 
     def wrong(self, problem: str) -> WentWrong:

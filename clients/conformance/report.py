@@ -59,7 +59,7 @@ def verdict(outcomes: list[Outcome], rows: list[str], *, require_all: bool) -> t
     lines = []
     for one in outcomes:
         if one.missing:
-            lines.append(f"{one.name}: no toolchain here. Install: {'; '.join(one.missing)}")
+            lines.append(f"{one.name}: its toolchain is not here. Install: {'; '.join(one.missing)}")
         lines += [f"{one.name}: {row} failed: {problem}" for row, problem in one.failures.items()]
     passed = sum(len(one.seconds) for one in outcomes)
     absent = len(rows) * sum(1 for one in outcomes if one.missing)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from clients.conformance import checks
+from clients.conformance import checks, ending
 from clients.conformance.languages import BadLanguage, Language
 from clients.conformance.later import a_later_gateway
 from clients.conformance.processes import Backend
@@ -62,8 +61,8 @@ def _transcript(language: Language, outcome: Outcome) -> None:
     steps = checks.steps()
     doing = steps[0]
     try:
-        with _folder() as folder:
-            for step, seconds in checks.hold_transcript(language, Path(folder)):
+        with ending.folder() as folder:
+            for step, seconds in checks.hold_transcript(language, folder):
                 outcome.seconds[step] = seconds
                 doing = steps[min(steps.index(step) + 1, len(steps) - 1)]
     except Exception as error:  # noqa: BLE001 — it is shown below the table
@@ -72,27 +71,23 @@ def _transcript(language: Language, outcome: Outcome) -> None:
 
 
 def _restarts(language: Language, outcome: Outcome) -> None:
-    with _folder() as folder, outcome.doing(RESTART):
-        checks.survive_restarts(language, Path(folder))
+    with ending.folder() as folder, outcome.doing(RESTART):
+        checks.survive_restarts(language, folder)
 
 
 def _against_one_gateway(language: Language, outcome: Outcome) -> None:
-    with _folder() as folder, ExitStack() as stack:
+    with ending.folder() as folder, ExitStack() as stack:
         backend: Backend | None = None
         for row, check in AGAINST_ONE_GATEWAY.items():
             with outcome.doing(row):
-                backend = backend or stack.enter_context(Backend(Path(folder)))
-                check(language, backend, Path(folder))
+                backend = backend or stack.enter_context(Backend(folder))
+                check(language, backend, folder)
 
 
 def _against_no_gateway(language: Language, outcome: Outcome) -> None:
-    with _folder() as folder, a_later_gateway() as target:
+    with ending.folder() as folder, a_later_gateway() as target:
         with outcome.doing(NOBODY):
-            checks.end_before_a_gateway_is_there(language, Path(folder))
+            checks.end_before_a_gateway_is_there(language, folder)
         for row, check in AGAINST_A_LATER_ONE.items():
             with outcome.doing(row):
-                check(language, target, Path(folder))
-
-
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="conformance-")
+                check(language, target, folder)

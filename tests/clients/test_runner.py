@@ -46,10 +46,12 @@ def test_the_packages_are_told_where_there_is_nothing_but_python() -> None:
     assert {"maven", "protobuf-compiler-grpc", "ruby-grpc"} <= set(done.stdout.split())
 
 
-def language(folder: Path, build: list[str], check: list[str], test: list[str] | None = None) -> Language:
+def language(
+    folder: Path, build: list[str], check: list[str], test: list[str] | None = None, at_least: str = ""
+) -> Language:
     content = f"""
 language = "Test"
-needs = [{{ check = {check!r}, install = "the tool" }}]
+needs = [{{ check = {check!r}, at_least = "{at_least}", install = "the tool" }}]
 build = [{build!r}]
 test = [{test or []!r}]
 transcript = ["{{build}}/transcript"]
@@ -78,6 +80,36 @@ def test_a_language_is_built_in_a_folder_of_its_own_with_its_environment(tmp_pat
 @pytest.mark.parametrize("check", [["no-such-command-anywhere"], ["{python}", "-c", "raise SystemExit(1)"]])
 def test_a_toolchain_that_is_not_here_is_named(tmp_path: Path, check: list[str]) -> None:
     assert language(tmp_path, [], check).missing() == ["the tool"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "missing"),
+    [
+        ("go version go1.25.0 linux/amd64", []),
+        ("v1.100.2", []),
+        ("\x1b[1mTool 2\x1b[m", []),
+        ("tool 1.25", []),
+        ("tool 1.9.12 of 2026", ["the tool (here is 1.9.12)"]),
+        ("tool 1", ["the tool (here is 1)"]),
+        ("tool", ["the tool (here is no version)"]),
+    ],
+)
+def test_a_toolchain_that_is_too_old_is_named(tmp_path: Path, printed: str, missing: list[str]) -> None:
+    script = f"import sys; print({printed!r}); print('warning 9.9', file=sys.stderr)"
+    one = language(tmp_path, [], ["{python}", "-c", script], at_least="1.25")
+    assert one.missing() == missing
+
+
+def test_a_toolchain_that_fails_is_named_whatever_it_prints(tmp_path: Path) -> None:
+    one = language(tmp_path, [], ["{python}", "-c", "print('tool 2.0'); raise SystemExit(1)"], at_least="1.25")
+    assert one.missing() == ["the tool"]
+
+
+def test_the_versions_that_are_asked_for_are_looked_at() -> None:
+    needs = [need for folder in folders() for need in Language.load(folder).needs]
+    said = [(found[1], need.at_least) for need in needs if (found := re.search(r"([0-9.]+) or later", need.install))]
+    assert len(said) >= 9
+    assert [one for one in said if one[0] != one[1]] == []
 
 
 def test_a_build_that_fails_shows_what_it_printed(tmp_path: Path) -> None:
@@ -109,6 +141,8 @@ def test_a_language_without_unit_tests_is_told(tmp_path: Path) -> None:
         ("transcript", "transcripts", "there is no transcript"),
         ("example = ['example']", "example = 'example'", "no list of strings"),
         ("build = [[]]", "build = ['make']", "no list of strings"),
+        ('at_least = ""', 'at_least = "new"', "'new' is no version"),
+        ('at_least = ""', 'newest = "1"', "newest"),
         ("language =", "language", "toml"),
     ],
 )

@@ -83,6 +83,12 @@ def of_call(error: grpc.RpcError) -> Json:
     return taken_apart(status_pb2.Status.FromString(details))
 
 
+def of_batch(one: Any, unset: list[str]) -> Json:
+    if one.HasField("status"):
+        return {"status": taken_apart(one.status)}
+    return {**as_json(one), "unset": [name for name in unset if not one.response.HasField(name)]}
+
+
 class Conversation:
     """Holds the steps with a gateway."""
 
@@ -123,8 +129,8 @@ class Conversation:
             found["nonempty"] = [name for name in expect.get("nonempty", []) if getattr(answer, name)]
             if "results" in expect:
                 found["results"] = [
-                    {"status": taken_apart(one.status)} if one.HasField("status") else as_json(one)
-                    for one in answer.results
+                    of_batch(one, wanted.get("unset", []))
+                    for one, wanted in zip(answer.results, expect["results"], strict=True)
                 ]
             if "save" in action:
                 self._saved["$SAVED"] = getattr(answer, action["save"])

@@ -146,6 +146,8 @@ void Conversation::Batch() {
   Require("the second result is no status", committed.results(1).has_status());
   Refusal(StatusCode::FAILED_PRECONDITION, disgateway::reason::kCheckpointRegression)
       .With("effective_sequence_number", "10")
+      .Retry(false)
+      .Fields({})
       .Matches(Failure::From(committed.results(1).status()));
   ExpectCheckpoint(Committed(committed.results(2).response()), Shard(3), "30", "");
 
@@ -153,9 +155,7 @@ void Conversation::Batch() {
   ExpectCheckpoint(Found(ResponseOf(got.results(0))), Shard(3), "30", "");
   ExpectNotFound(ResponseOf(got.results(1)));
   Require("the third result is no status", got.results(2).has_status());
-  Refusal(StatusCode::INVALID_ARGUMENT, "FIELD_INVALID")
-      .Fields({"keys[2].partition_id"})
-      .Matches(Failure::From(got.results(2).status()));
+  Refusal::Invalid("keys[2].partition_id").Matches(Failure::From(got.results(2).status()));
 }
 
 void Conversation::Stream() {

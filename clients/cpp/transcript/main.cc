@@ -10,6 +10,12 @@
 
 namespace {
 
+constexpr char kUsage[] =
+    "transcript --target TARGET --emulator URL --stream NAME --app NAME\n"
+    "It first resets the emulator: everything in it is forgotten.\n"
+    "  --target    the gateway: host:port, or unix:///path\n"
+    "  --emulator  the emulator behind it, such as http://127.0.0.1:9552\n";
+
 struct Step {
   int id;
   const char* name;
@@ -39,13 +45,17 @@ constexpr Step kSteps[] = {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && argv[1] == std::string("--help")) {
+    std::cout << kUsage;
+    return 0;
+  }
   std::map<std::string, std::string> flags;
   for (int i = 1; i + 1 < argc; i += 2) {
     flags[argv[i]] = argv[i + 1];
   }
   for (const char* flag : {"--target", "--emulator", "--stream", "--app"}) {
     if (flags.count(flag) == 0) {
-      std::cerr << "transcript: " << flag << " is mandatory" << std::endl;
+      std::cerr << "transcript: " << flag << " is mandatory\n" << kUsage;
       return 2;
     }
   }

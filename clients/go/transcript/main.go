@@ -17,6 +17,9 @@ import (
 	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
 )
 
+const usage = `transcript -stream NAME -app NAME
+It first resets the emulator: everything in it is forgotten.`
+
 const (
 	callTimeout   = 10 * time.Second
 	streamTimeout = 60 * time.Second
@@ -24,9 +27,13 @@ const (
 
 func main() {
 	target := flag.String("target", "127.0.0.1:50551", "the gateway: host:port, or unix:///path")
-	emulator := flag.String("emulator", "http://127.0.0.1:9552", "URL of the emulator behind it")
-	stream := flag.String("stream", "", "name of the DIS stream (mandatory); everything in the emulator is forgotten")
+	emulator := flag.String("emulator", "http://127.0.0.1:9552", "URL of the emulator behind it, which forgets everything that it has")
+	stream := flag.String("stream", "", "name of the DIS stream (mandatory)")
 	app := flag.String("app", "", "name of the DIS app (mandatory)")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if *stream == "" || *app == "" || flag.NArg() > 0 {
 		flag.Usage()

@@ -13,11 +13,13 @@ from transcript.emulator import EmulatorControl
 from transcript.expect import Mismatch
 from transcript.steps import Conversation
 
+ABOUT = "Hold the transcript with a gateway. It first resets the emulator: everything in it is forgotten."
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="transcript", description="hold the transcript's conversation with a gateway")
+    parser = argparse.ArgumentParser(prog="transcript", description=ABOUT)
     parser.add_argument("--target", default="127.0.0.1:50551", help="the gateway: host:port, or unix:///path")
-    parser.add_argument("--emulator", default="http://127.0.0.1:9552", help="the emulator, which forgets everything")
+    parser.add_argument("--emulator", default="http://127.0.0.1:9552", help="URL of the emulator behind it")
     parser.add_argument("--stream", required=True, help="name of the DIS stream")
     parser.add_argument("--app", required=True, help="name of the DIS app")
     options = parser.parse_args()

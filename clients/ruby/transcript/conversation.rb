@@ -106,9 +106,11 @@ class Conversation
     metadata = { 'effective_sequence_number' => '10' }
     fails(said, CODES::FAILED_PRECONDITION, DisGateway::CHECKPOINT_REGRESSION, metadata: metadata)
     committed(results[2].response, '30')
+    equal('partition', results[2].response.effective.key.partition_id, long(3))
 
     reads = batch_get('3', '2', 'nonsense')
     found(reads[0].response, '30')
+    equal('partition', reads[0].response.checkpoint.key.partition_id, long(3))
     equal('result', reads[1].result, :response)
     not_found(reads[1].response)
     fails(DisGateway::Failure.from_status(reads[2].status), CODES::INVALID_ARGUMENT, 'FIELD_INVALID',

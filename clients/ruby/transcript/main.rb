@@ -7,14 +7,18 @@ require_relative 'conversation'
 
 $stdout.sync = true
 options = { target: '127.0.0.1:50551', emulator: 'http://127.0.0.1:9552' }
-OptionParser.new do |parser|
-  parser.on('--target TARGET', 'the gateway: host:port, or unix:///path')
-  parser.on('--emulator URL', 'the emulator, which forgets everything')
+parser = OptionParser.new do |parser|
+  parser.banner = "transcript --stream NAME --app NAME\nIt first resets the emulator: everything in it is forgotten."
+  parser.on('--target TARGET', 'the gateway: host:port, or unix:///path (127.0.0.1:50551)')
+  parser.on('--emulator URL', 'the emulator behind it (http://127.0.0.1:9552)')
   parser.on('--stream NAME', 'name of the DIS stream')
   parser.on('--app NAME', 'name of the DIS app')
-end.parse!(into: options)
-unless options[:stream] && options[:app]
-  warn 'transcript: --stream and --app are mandatory'
+end
+begin
+  parser.parse!(into: options)
+  raise OptionParser::MissingArgument, '--stream and --app are mandatory' unless options[:stream] && options[:app]
+rescue OptionParser::ParseError => e
+  warn "transcript: #{e.message}", parser
   exit 2
 end
 

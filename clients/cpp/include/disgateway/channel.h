@@ -8,7 +8,7 @@
 namespace disgateway {
 
 enum class ServiceConfig {
-  // The recommended one: a call waits for a gateway that is still starting, has five seconds, and is sent again where
+  // The recommended one: a call waits for a gateway that is still starting, has ten seconds, and is sent again where
   // that helps.
   kRecommended,
   // None, and no retries: a call says what has happened to it.

@@ -121,6 +121,8 @@ impl Conversation {
                 (Some(Committed::Status(status)), None) => {
                     Refusal::new(Code::FailedPrecondition, reason::CHECKPOINT_REGRESSION)
                         .with("effective_sequence_number", "10")
+                        .retry(false)
+                        .fields(&[])
                         .matches(&Failure::from(&status))?;
                 }
                 (other, _) => return Err(Mismatch(format!("a result of the batch is {other:?}"))),
@@ -129,11 +131,11 @@ impl Conversation {
 
         let mut results = self.batch_get(&["3", "2", "nonsense"]).await?.into_iter();
         expect_checkpoint(&found(response(results.next())?)?, "shardId-0000000003", "30", "")?;
-        expect_eq("found of partition 2", &response(results.next())?.found, &false)?;
+        let absent = response(results.next())?;
+        expect_eq("found of partition 2", &absent.found, &false)?;
+        expect_eq("checkpoint of partition 2", &absent.checkpoint, &None)?;
         match results.next().flatten() {
-            Some(Got::Status(status)) => Refusal::new(Code::InvalidArgument, "FIELD_INVALID")
-                .fields(&["keys[2].partition_id"])
-                .matches(&Failure::from(&status)),
+            Some(Got::Status(status)) => invalid("keys[2].partition_id").matches(&Failure::from(&status)),
             other => Err(Mismatch(format!("the third result is {other:?}, not a status"))),
         }
     }

@@ -10,6 +10,11 @@ use std::process::ExitCode;
 use check::{Mismatch, Step};
 use conversation::Conversation;
 
+const USAGE: &str = "transcript --target TARGET --emulator URL --stream NAME --app NAME
+It first resets the emulator: everything in it is forgotten.
+  --target    the gateway: host:port, or unix:///path
+  --emulator  the emulator behind it, such as http://127.0.0.1:9552";
+
 /// Prints how a step has ended; the first that fails ends the conversation.
 macro_rules! step {
     ($id:literal, $name:literal, $does:expr) => {
@@ -25,7 +30,12 @@ macro_rules! step {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let mut client = match open() {
+    let args = pico_args::Arguments::from_env();
+    if args.clone().contains("--help") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    let mut client = match open(args) {
         Ok(client) => client,
         Err(Mismatch(mismatch)) => {
             eprintln!("transcript: {mismatch}");
@@ -52,8 +62,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn open() -> Step<Conversation> {
-    let mut args = pico_args::Arguments::from_env();
-    let mut value = |flag| args.value_from_str(flag).map_err(|error| Mismatch(format!("{error}")));
+fn open(mut args: pico_args::Arguments) -> Step<Conversation> {
+    let mut value = |flag| args.value_from_str(flag).map_err(|error| Mismatch(format!("{error}\n{USAGE}")));
     Conversation::open(value("--target")?, value("--emulator")?, value("--stream")?, value("--app")?)
 }

@@ -93,5 +93,6 @@ try {
     process.exitCode = 1;
   }
 } finally {
+  stop.abort(); // a record that is still awaited would keep the program from ending
   gateway.close();
 }

@@ -8,16 +8,26 @@ import { Failure, isServiceError } from "../failure.js";
 import { EmulatorControl } from "./emulator.js";
 import { Conversation } from "./steps.js";
 
+const USAGE = `transcript --stream NAME --app NAME
+It first resets the emulator: everything in it is forgotten.
+  --target TARGET   the gateway: host:port, or unix:///path (127.0.0.1:50551)
+  --emulator URL    the emulator behind it (http://127.0.0.1:9552)`;
+
 const { values } = parseArgs({
   options: {
+    help: { type: "boolean", short: "h" },
     target: { type: "string", default: "127.0.0.1:50551" },
     emulator: { type: "string", default: "http://127.0.0.1:9552" },
     stream: { type: "string" },
     app: { type: "string" },
   },
 });
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 if (!values.stream || !values.app) {
-  console.error("transcript: --stream and --app are mandatory");
+  console.error(`transcript: --stream and --app are mandatory\n${USAGE}`);
   process.exit(2);
 }
 const emulator = new EmulatorControl(values.emulator);

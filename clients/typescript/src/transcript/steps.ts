@@ -150,9 +150,11 @@ export class Conversation {
       metadata: { effective_sequence_number: "10" },
     });
     committed(responseOf(results[2]), "30");
+    equal("partition", responseOf(results[2]).effective?.key?.partitionId, long(3));
 
     const reads = await this.batchGet("3", "2", "nonsense");
     found(responseOf(reads[0]), "30");
+    equal("partition", responseOf(reads[0]).checkpoint?.key?.partitionId, long(3));
     notFound(responseOf(reads[1]));
     const wanted = { code: Code.INVALID_ARGUMENT, reason: "FIELD_INVALID", field: "keys[2].partition_id" };
     fails(Failure.fromStatus(statusOf(reads[2])), wanted);

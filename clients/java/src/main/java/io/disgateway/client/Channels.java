@@ -24,7 +24,7 @@ public final class Channels {
   }
 
   /**
-   * The same with the recommended service config: a call waits for a gateway that is still starting, has five seconds,
+   * The same with the recommended service config: a call waits for a gateway that is still starting, has ten seconds,
    * and is sent again where that helps.
    */
   public static ManagedChannelBuilder<?> withServiceConfig(String target) {

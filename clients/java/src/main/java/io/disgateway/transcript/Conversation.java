@@ -130,6 +130,8 @@ final class Conversation implements AutoCloseable {
     require("the second result is no status", results.get(1).hasStatus());
     new Refusal(Status.Code.FAILED_PRECONDITION, Failure.CHECKPOINT_REGRESSION)
         .with("effective_sequence_number", "10")
+        .retry(false)
+        .fields()
         .matches(Failure.from(results.get(1).getStatus()));
     expectCheckpoint(committed(results.get(2).getResponse()), shard(3), "30", "");
 
@@ -137,9 +139,7 @@ final class Conversation implements AutoCloseable {
     expectCheckpoint(found(response(got.get(0))), shard(3), "30", "");
     expectNotFound(response(got.get(1)));
     require("the third result is no status", got.get(2).hasStatus());
-    new Refusal(Status.Code.INVALID_ARGUMENT, "FIELD_INVALID")
-        .fields("keys[2].partition_id")
-        .matches(Failure.from(got.get(2).getStatus()));
+    Refusal.invalid("keys[2].partition_id").matches(Failure.from(got.get(2).getStatus()));
   }
 
   void stream() throws Mismatch, InterruptedException {

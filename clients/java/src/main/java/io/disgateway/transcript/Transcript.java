@@ -17,15 +17,25 @@ public final class Transcript {
 
   private record Step(int id, String name, Action action) {}
 
+  private static final String USAGE = """
+      transcript --target TARGET --emulator URL --stream NAME --app NAME
+      It first resets the emulator: everything in it is forgotten.
+        --target   the gateway: host:port, or unix:///path
+        --emulator the emulator behind it, such as http://127.0.0.1:9552""";
+
   private Transcript() {}
 
   public static void main(String[] args) throws InterruptedException {
+    if (List.of(args).contains("--help")) {
+      System.out.println(USAGE);
+      return;
+    }
     var flags = new HashMap<String, String>();
     for (int i = 0; i + 1 < args.length; i += 2) {
       flags.put(args[i], args[i + 1]);
     }
     if (!flags.keySet().containsAll(List.of("--target", "--emulator", "--stream", "--app"))) {
-      System.err.println("transcript: --target, --emulator, --stream and --app are mandatory");
+      System.err.println("transcript: --target, --emulator, --stream and --app are mandatory\n" + USAGE);
       System.exit(2);
     }
     try (var client = new Conversation(
@@ -72,7 +82,8 @@ public final class Transcript {
     } catch (Exception e) {
       mismatch = e.toString();
     }
-    System.out.println("FAILED " + step.id() + " " + step.name() + ": " + mismatch);
+    var line = mismatch.strip().replaceAll("\\s*\\R\\s*", " "); // the text of a message has many
+    System.out.println("FAILED " + step.id() + " " + step.name() + ": " + line);
     return false;
   }
 }
