@@ -39,6 +39,8 @@ class Figure:
     goal: float | None = None
     at_most: bool = False
     spread: float = 0.0
+    noisy: bool = False
+    """a time that this machine's other work shows in, so that it tells of no collapse"""
 
     @property
     def met(self) -> bool:
@@ -50,7 +52,7 @@ class Figure:
     @property
     def halfway(self) -> bool:
         """Whether it is not worse than half as good as its goal: what no noise explains."""
-        if self.goal is None or self.ratio is None:
+        if self.goal is None or self.ratio is None or self.noisy:
             return True
         return self.ratio <= 2 * self.goal if self.at_most else self.ratio >= self.goal / 2
 
