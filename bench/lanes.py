@@ -17,7 +17,7 @@ DELAY = 0.02
 CONNECTIONS = 64
 PHYSICAL = CONNECTIONS / DELAY
 """What so many connections can carry in a second."""
-_BATCHERS = 4
+_BATCHERS = 8
 """Callers that each send batches: one alone waits for DIS most of the time."""
 
 
@@ -83,7 +83,7 @@ def figures(pace: Pace) -> list[Figure]:
     value, base = statistics.median(folded), statistics.median(echoed)
     result += [
         Figure("unary calls of an echo in Go, 16 callers", base, "/s", 1.0, "itself"),
-        Figure("commits in batches of 1,000 for 8 partitions, 4 callers", value, "/s", statistics.median(ratios),
+        Figure("commits in batches of 1,000 for 8 partitions, 8 callers", value, "/s", statistics.median(ratios),
                "echo in Go", 1.0, spread=spread(ratios)),
     ]  # fmt: skip
     return result

@@ -49,7 +49,7 @@ SECTIONS = (
         "Cached reads",
         "`GetCheckpoint` of what is cached, by a gateway as users run it, which checks, counts and looks who calls (by\n"
         "token, on a unix socket); beside a bare grpcio server that answers with the request, and beside servers in\n"
-        "Go. Each server has one core. What grpcio itself costs for a call is its limit.",
+        "Go. All get the same calls. Each server has one core. What grpcio itself costs for a call is its limit.",
         lambda pace, known: reads.against_peers(pace),
     ),
     Section(

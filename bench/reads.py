@@ -65,13 +65,14 @@ def against_peers(pace: Pace) -> list[Figure]:
 
         contenders = {
             "bare": peer("bare", at("bare")),
-            "gateway": gateway(url, at("gateway"), ("-token", TOKEN), **_checked(work)),
+            "gateway": gateway(url, at("gateway"), **_checked(work)),
             "go-native": peer("go-native", at("go-native")),
             "go-echo": peer("go-echo", at("go-echo")),
         }
+        shown = ("-token", TOKEN)  # all get the same calls, whether they look at the token or not
         with all_of(contenders) as servers:
             for what, options in LOADS:
-                contest = Contest(servers).run(pace, *options)
+                contest = Contest(servers).run(pace, *options, *shown)
                 figures += [
                     contest.figure(f"bare grpcio echo, 4 threads: {what}", "bare", "bare", "itself"),
                     contest.figure(f"gateway: {what}", "gateway", "bare", "bare echo", goal=1.0),

@@ -585,13 +585,11 @@ def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
 
 def _folds(head: WriteCall, other: WriteCall) -> bool:
     """Whether two writes may become one: both plain commits of one member of the consumer group."""
-    return (
-        isinstance(head, CommitCall)
-        and isinstance(other, CommitCall)
-        and not head.commit.allow_rewind
-        and not other.commit.allow_rewind
-        and head.commit.membership == other.commit.membership
-    )
+    if not (isinstance(head, CommitCall) and isinstance(other, CommitCall)):
+        return False
+    if head.commit.allow_rewind or other.commit.allow_rewind:
+        return False
+    return head.commit.membership is other.commit.membership or head.commit.membership == other.commit.membership
 
 
 def _highest(commits: list[CommitCall]) -> CommitCall:

@@ -12,6 +12,7 @@ from gateway.errors import InvalidField
 from gateway.model import (
     APP_NAME_MAX,
     LAST_READ,
+    NO_MEMBERSHIP,
     STREAM_NAME_MAX,
     Checkpoint,
     CheckpointKey,
@@ -72,11 +73,10 @@ class MessageReader:
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
-        return Commit(
-            Checkpoint(self.key(message), SequenceNumber.parse(message.sequence_number), message.metadata),
-            allow_rewind=message.allow_rewind,
-            membership=Membership(message.client_id, message.generation_id),
-        )
+        checkpoint = Checkpoint(self.key(message), SequenceNumber.parse(message.sequence_number), message.metadata)
+        client, generation = message.client_id, message.generation_id
+        membership = Membership(client, generation) if client or generation else NO_MEMBERSHIP
+        return Commit(checkpoint, message.allow_rewind, membership)
 
     def app(self, message: AppRequest) -> tuple[str, str]:
         """Stream and app of a request. Raises :class:`InvalidField`."""
