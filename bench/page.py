@@ -26,6 +26,21 @@ from bench.plot import bars
 PAGE = ROOT / "docs" / "performance.md"
 DATA = ROOT / "docs" / "performance.json"
 IMAGES = ROOT / "docs" / "images"
+HEAD = """\
+# Performance
+
+`make bench` measures this and writes this page, in some {minutes} minutes; `make bench-quick` measures the same in three,
+and writes nothing. The ratios are what counts: figures of one run may be compared with each other, those of two
+machines may not. Of each round each contender gets a short turn, so that noise hits all alike; what is told is the
+median over the rounds, and the spread is half the distance of the quartiles. The server has one core, the load, a
+program in Go, another. `before` is the ratio of the last commit, from [performance.json](performance.json).
+
+This run: {machine}.
+
+![calls a second](images/performance-reads.svg)
+
+![CPU of a cached read by feature](images/performance-features.svg)
+"""
 Figures = Sequence[Figure]
 
 
@@ -127,6 +142,12 @@ def table(figures: Figures, before: Mapping[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _goal(one: Figure) -> str:
+    if one.goal is None:
+        return ""
+    return f"{'≤' if one.at_most else '≥'} {one.goal:g}{'' if one.met else ' **missed**'}"
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -172,17 +193,7 @@ def write(known: Mapping[str, Figures], seconds: float) -> None:
     """The page, the figures as JSON, and the pictures."""
     before = committed()
     machine = f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}"
-    text = (
-        "# Performance\n\n"
-        "`make bench` measures this and writes this page, in some twenty minutes; `make bench-quick` measures the same in two,\n"
-        "and writes nothing. The ratios are what counts: figures of one run may be compared with each other, those of two\n"
-        "machines may not. Of each round each contender gets a short turn, so that noise hits all alike; what is told is the\n"
-        "median over the rounds, and the spread is half the distance of the quartiles. The server has one core, the load,\n"
-        "a program in Go, another. `before` is the ratio of the last commit, from [performance.json](performance.json).\n\n"
-        f"This run: {machine}; {round(seconds / 60)} minutes.\n\n"
-        "![calls a second](images/performance-reads.svg)\n\n"
-        "![CPU of a cached read by feature](images/performance-features.svg)\n"
-    )
+    text = HEAD.format(machine=machine, minutes=round(seconds / 60))
     for section in SECTIONS:
         words = f"{section.text}\n\n" if section.text else ""
         text += f"\n## {section.title}\n\n{words}{table(known[section.name], before.get(section.name, {}))}"

@@ -27,8 +27,10 @@ def bars(title: str, rows: Sequence[tuple[str, float, bool]], unit: str, goal: f
     most = max([value for _, value, _ in rows] + ([goal] if goal else []))
     across = (_WIDTH - _LEFT - _RIGHT) / most
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="{escape(title)}">\n{_STYLE}<text x="{_LEFT}" y="22">{escape(title)}</text>\n'
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+            f'aria-label="{escape(title)}">\n{_STYLE}<text x="{_LEFT}" y="22">{escape(title)}</text>\n'
+        )
     ]
     for place, (name, value, ours) in enumerate(rows):
         y = _TOP + _ROW * place

@@ -21,35 +21,14 @@ RUNNING = 4
 
 log = structlog.get_logger("gateway.rpc")
 
-
-class Pending:
-    """A call that was handed over. As much of a future as gRPC asks for: it says once when it is over."""
-
-    __slots__ = ("_told",)
-    _OVER: Callable[[Pending], object] = lambda pending: None
-
-    def __init__(self) -> None:
-        self._told: dict[None, Callable[[Pending], object]] = {}
-
-    def add_done_callback(self, callback: Callable[[Pending], object]) -> None:
-        """Have one function called when it is over; at once if it is."""
-        if self._told.setdefault(None, callback) is not callback:
-            callback(self)
-
-    def over(self) -> None:
-        """It is over."""
-        callback = self._told.setdefault(None, Pending._OVER)  # one step, so that one of the two sides comes first
-        if callback is not Pending._OVER:
-            callback(self)
-
-
-_Job = tuple[Pending, Callable[..., object], tuple[Any, ...]]
+_Job = tuple[Callable[..., object], tuple[Any, ...]]
 
 
 class CallPool:
     """At most ``waiting`` threads wait, and at most ``running`` do not; what is more than that waits for its turn.
 
-    ``full`` tells whether ``most`` calls are here, those that wait for a thread included.
+    A call that does not wait takes no lock here. Whoever puts a call into the queue looks for a missing thread after
+    that, and whoever takes a thread away looks at the queue after that: one of them sees what the other did.
     """
 
     def __init__(self, waiting: int, most: int, name: str, running: int = RUNNING) -> None:
@@ -58,46 +37,41 @@ class CallPool:
         self._name = name
         self._running = running
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._busy: set[object] = set()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._lock = threading.Lock()
+        """for what follows; the last three are looked at without it as well"""
         self._threads: list[threading.Thread] = []
-        self._count = 0
-        """calls that are here"""
-        self._free = 0
-        """threads that wait for a call, less the calls that wait for a thread"""
-        self._active = 0
-        """threads that run a call or wait for one"""
         self._waiting = 0
         self._resting = 0
+        self._active = 0
+        """threads that run a call or wait for one"""
         self._closed = False
-
-    @property
-    def full(self) -> bool:
-        """Whether no more shall be taken."""
-        return self._count >= self._most
 
     @property
     def here(self) -> int:
         """How many calls are here, those that wait for a thread included."""
-        return self._count
+        return self._jobs.qsize() + len(self._busy)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more than the ``most`` that are here shall be taken."""
+        return self._jobs.qsize() + len(self._busy) >= self._most
 
     @property
     def resting(self) -> int:
         """How many threads have nothing to do, and are not needed for those that may run."""
         return self._resting
 
-    def submit(self, job: Callable[..., object], /, *args: Any) -> Pending:
-        """Have it carried out, as gRPC wants it."""
-        pending = Pending()
-        with self._lock:
-            self._count += 1
-            self._free -= 1
-            more = self._free < 0 and self._active < self._running
-            self._active += more
-        self._jobs.put((pending, job, args))
-        if more:
+    def submit(self, job: Callable[..., object], /, *args: Any) -> None:
+        """Have it carried out.
+
+        gRPC asks for a future only to count calls, under a lock that all of them take. Where it gets none it counts
+        nothing, and leaves that to ``full``.
+        """
+        self._jobs.put((job, args))
+        if self._active < self._running:
             self._add()
-        return pending
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -107,9 +81,7 @@ class CallPool:
                 raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
             self._waiting += 1
             self._active -= 1
-            more = self._free < 0 and self._active < self._running
-            self._active += more
-        if more:
+        if not self._jobs.empty():
             self._add()
         try:
             yield
@@ -130,51 +102,49 @@ class CallPool:
             thread.join()
 
     def _add(self) -> None:
-        """Wake or start the thread that was counted as active."""
+        """Wake or start a thread, if one is missing."""
         with self._lock:
-            rests = self._resting > 0
-            self._resting -= rests
-        if rests:
-            self._wake.put(None)
-            return
-        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the system gives no more; those that there are carry it out
-            log.warning("thread_not_started", threads=len(self._threads))
-            with self._lock:
+            if self._active >= self._running:
+                return
+            self._active += 1
+            if self._resting:
+                self._resting -= 1
+                self._wake.put(None)
+                return
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more; those that there are carry it out
                 self._active -= 1
-        else:
-            with self._lock:
+                log.warning("thread_not_started", threads=len(self._threads))
+            else:
                 self._threads.append(thread)
 
     def _work(self) -> None:
-        done = 0
+        me = object()
         while True:
-            with self._lock:
-                self._count -= done
-                rest = self._active > self._running and not self._closed
-                if rest:
-                    self._active -= 1
-                    self._resting += 1
-                else:
-                    self._free += 1
-            done = 0
-            if rest:
+            if self._active > self._running and self._may_rest():
                 self._wake.get()
                 continue
             job = self._jobs.get()
             if job is None:
                 return
+            self._busy.add(me)
             self._carry_out(*job)
-            done = 1
-            del job
+            del job  # what belongs to the call goes with it
+            self._busy.discard(me)
+
+    def _may_rest(self) -> bool:
+        with self._lock:
+            if self._active <= self._running or self._closed:
+                return False
+            self._active -= 1
+            self._resting += 1
+            return True
 
     @staticmethod
-    def _carry_out(pending: Pending, job: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def _carry_out(job: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:
             job(*args)
         except Exception:
             log.exception("call_failed_unexpectedly")
-        finally:
-            pending.over()

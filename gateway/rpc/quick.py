@@ -48,9 +48,15 @@ class _Read:
 
 
 def _age(seconds: float) -> bytes:
-    """The age of an answer, from parts that come again and again, in milliseconds and never less than it is."""
-    whole, milliseconds = divmod(ceil(max(0.0, seconds) * 1000), 1000)
-    parts = _duration(whole, 0) + _duration(0, milliseconds)
+    """The age of an answer, in whole milliseconds and never less than it is."""
+    return _age_in(ceil(seconds * 1000))
+
+
+@lru_cache(_REMEMBERED)
+def _age_in(milliseconds: int) -> bytes:
+    # of parts, as with a long lifetime few ages come twice
+    whole, rest = divmod(milliseconds, 1000)
+    parts = _duration(whole, 0) + _duration(0, rest)
     return _age_head(len(parts)) + parts
 
 
@@ -107,7 +113,7 @@ class QuickReads:
         key = reads.key
         permit(key.stream_name, key.app_name)
         known = reads.take(now)
-        return None if known is None else read.ageless(known) + _age(now - known.at)
+        return None if known is None else read.ageless(known) + _age(max(0.0, now - known.at))
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""

@@ -6,7 +6,7 @@ They are exact: whoever looks sees each event either in all series that it belon
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 
@@ -75,10 +75,14 @@ class Tally:
     def _count(self, kind: str, times: Sequence[float]) -> None:
         if not times:
             return
-        bounds, within = self._bounds, self._within
+        times = sorted(times)
+        before = 0
+        for place, bound in enumerate(self._bounds):
+            until = bisect_right(times, bound)
+            self._within[place] += until - before
+            before = until
+        self._within[-1] += len(times) - before
         self._kinds[kind] = self._kinds.get(kind, 0) + len(times)
-        for seconds in times:
-            within[bisect_left(bounds, seconds)] += 1
         self._seconds += sum(times)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.errors import Overloaded
-from gateway.rpc.pool import CallPool, Pending
+from gateway.rpc.pool import CallPool
 from tests.support import wait_until
 
 SECONDS = 20
@@ -135,9 +135,7 @@ def test_a_job_that_fails_is_over_and_costs_no_thread(make: Callable[..., CallPo
     def fail() -> None:
         raise ValueError("no")
 
-    over = threading.Event()
-    pool.submit(fail).add_done_callback(lambda pending: over.set())
-    assert over.wait(SECONDS)
+    pool.submit(fail)
     jobs = Jobs(pool)
     jobs.submit(jobs.run, 1)
     jobs.begin(1)
@@ -170,15 +168,3 @@ def test_a_thread_that_cannot_be_started_takes_no_place(
     pool.submit(again.set)
     assert done.wait(SECONDS)
     assert again.wait(SECONDS)
-
-
-@pytest.mark.parametrize("first", ["told", "over"])
-def test_whoever_asks_hears_once_that_it_is_over(first: str) -> None:
-    pending, heard = Pending(), []
-    if first == "told":
-        pending.add_done_callback(heard.append)
-        pending.over()
-    else:
-        pending.over()
-        pending.add_done_callback(heard.append)
-    assert heard == [pending]
