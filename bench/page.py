@@ -29,8 +29,8 @@ IMAGES = ROOT / "docs" / "images"
 HEAD = """\
 # Performance
 
-`make bench` measures this and writes this page, in some {minutes} minutes; `make bench-quick` measures the same in three,
-and writes nothing. The ratios are what counts: figures of one run may be compared with each other, those of two
+`make bench` measures this and writes this page, in some {minutes} minutes; `make bench-quick` measures the same in
+three, and writes nothing. The ratios are what counts: figures of one run may be compared with each other, those of two
 machines may not. Of each round each contender gets a short turn, so that noise hits all alike; what is told is the
 median over the rounds, and the spread is half the distance of the quartiles. The server has one core, the load, a
 program in Go, another. `before` is the ratio of the last commit, from [performance.json](performance.json).
@@ -95,7 +95,7 @@ SECTIONS = (
         "Commits through the lanes",
         f"Behind the gateway a DIS that answers each commit after {lanes.DELAY * 1000:g} ms, over at most "
         f"{lanes.CONNECTIONS}\nconnections: one key takes at most {1 / lanes.DELAY:g} commits a second one at a time, "
-        f"many keys {lanes.PHYSICAL:,.0f}.\n\n"
+        f"many keys\n{lanes.PHYSICAL:,.0f}.\n\n"
         "A caller that waits for each answer before it commits again meets every second write: when one ends, the first\n"
         "to come back starts the next, and the others wait for the one after. Callers that commit while an answer is\n"
         "under way, as a consumer does that commits each record and does not wait, fold into every write.",

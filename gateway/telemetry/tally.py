@@ -38,7 +38,7 @@ class Tally:
 
     def add(self, kind: str, seconds: float | None = None, count: int = 1) -> None:
         """An event, or some that have no time."""
-        if kind == self._often and seconds is not None:
+        if kind == self._often and seconds is not None and count == 1:
             recent = self._recent
             recent.append(seconds)  # one step, so that it needs no lock
             if len(recent) >= _RECENT:
