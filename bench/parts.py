@@ -201,12 +201,12 @@ class Contest:
         self.rates: dict[str, list[float]] = {name: [] for name in contenders}
         self.cpu: dict[str, list[float]] = {name: [] for name in contenders}
 
-    def run(self, pace: Pace, *options: str, **own: Sequence[str]) -> Contest:
-        """``options`` are for all, ``own`` for one of them, instead."""
+    def run(self, pace: Pace, *options: str, filled: bool = False, **own: Sequence[str]) -> Contest:
+        """``options`` are for all, ``own`` for one of them, instead; ``filled``: all keys are cached already."""
         for turn in range(pace.rounds + 1):  # the first warms up
             for name, server in self.contenders.items():
                 before = server.cpu()
-                more = () if turn else ("-prime",)
+                more = () if turn or filled else ("-prime",)
                 done = server.load(*own.get(name, options), *more, "-seconds", f"{pace.seconds:g}")
                 if turn:
                     self.rates[name].append(done["calls"] / done["seconds"])

@@ -186,7 +186,7 @@ def growth(pace: Pace) -> list[Figure]:
     figures = []
     with all_of({"few": assembled("--fill", "1000"), "many": assembled("--fill", str(many))}) as servers:
         servers["all"] = servers["many"]
-        contest = Contest(servers).run(pace, "-callers", "16", all=("-callers", "16", "-keys", str(many)))
+        contest = Contest(servers).run(pace, "-callers", "16", filled=True, all=("-callers", "16", "-keys", str(many)))
         figures += [
             contest.figure("1,000 keys cached", "few", "few", "itself"),
             contest.figure("many keys cached, 1,000 of them read", "many", "few", "1,000 keys", 0.9),
