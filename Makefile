@@ -111,10 +111,20 @@ mutants: $(BIN)/.ready ## Small sabotages of the code, each of which the tests m
 torture: $(BIN)/.ready ## Stop a gateway at random moments, 100 times each by SIGTERM and SIGKILL, while callers commit
 	$(BIN)/python scripts/torture
 
-.PHONY: bench
-bench: $(BIN)/.ready ## Measure, and write docs/performance.md (needs Go)
-	cd bench/load && go build -o ../../.cache/bench-load .
+BENCH_LOAD := .cache/bench-load
+
+$(BENCH_LOAD): $(wildcard bench/load/*.go bench/load/go.*) $(wildcard clients/go/disgateway/v1/*.go)
+	cd bench/load && go build -o ../../$@ .
+
+.PHONY: bench bench-quick bench-check
+bench: $(BIN)/.ready $(BENCH_LOAD) ## Measure beside peers, and write docs/performance.md (needs Go)
 	$(BIN)/python -m bench.page
+
+bench-quick: $(BIN)/.ready $(BENCH_LOAD) ## The same in three minutes; writes nothing
+	$(BIN)/python -m bench.page --quick
+
+bench-check: $(BIN)/.ready $(BENCH_LOAD) ## As quick, and fails where a ratio is worse than half of its goal
+	$(BIN)/python -m bench.page --check
 
 .PHONY: hour
 hour: $(BIN)/.ready ## An hour of each trouble with DIS, simulated; writes docs/resilience.md

@@ -1,113 +1,89 @@
-"""How much the commit lanes win: acknowledgements per second of many callers, against one caller at a time.
+"""How much the commit lanes win: acknowledgements a second of many callers, against one caller at a time.
 
-A gateway in a process of its own, behind it a DIS that answers every commit after 20 ms, in front a load in Go. Figures
-of one run may be compared with each other; those of two machines may not.
+A gateway in a process of its own, behind it a DIS that answers every commit after 20 ms.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import statistics
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
-ROOT = Path(__file__).parent.parent
-LOAD = str(ROOT / ".cache" / "bench-load")
+from bench.parts import Figure, Pace, Server, dis, gateway, peer, spread
+
 DELAY = 0.02
 CONNECTIONS = 64
+PHYSICAL = CONNECTIONS / DELAY
+"""What so many connections can carry in a second."""
+_BATCHERS = 8
+"""Callers that each send batches: one alone waits for DIS most of the time."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the page."""
-
-    what: str
-    value: float
-    ratio: float
-    of: str
+def _rate(server: Server, *options: str) -> float:
+    done = server.load(*options)
+    return float(done["acknowledged"]) / float(done["seconds"])
 
 
-@contextmanager
-def running(*command: str, **env: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate()
+def _batches(server: Server, rounds: int) -> float:
+    """Commits a second of 1,000 to a batch, each over 8 partitions, by some callers at once."""
+    options = ("-mode", "batch", "-keys", "1000", "-spread", "8", "-rounds", str(rounds))
+    with ThreadPoolExecutor(_BATCHERS) as pool:
+        return sum(pool.map(lambda _: _rate(server, *options), range(_BATCHERS)))
 
 
-@contextmanager
-def gateway() -> Iterator[str]:
-    """A gateway before a DIS that is slow; gives the address to call."""
-    with tempfile.TemporaryDirectory() as work:
-        target = f"unix://{work}/gateway.sock"
-        with running(LOAD, "-mode", "dis", "-delay", f"{DELAY}s") as dis:
-            assert dis.stdout is not None
-            settings = {
-                "DISGW_UPSTREAM__ENDPOINT": dis.stdout.readline().strip(),
-                "DISGW_UPSTREAM__PROJECT_ID": "0" * 32,
-                "DISGW_UPSTREAM__REGION": "bench",
-                "DISGW_UPSTREAM__POOL_SIZE": str(CONNECTIONS),
-                "DISGW_CREDENTIALS__ACCESS_KEY": "bench",
-                "DISGW_CREDENTIALS__SECRET_KEY": "bench",
-            }
-            command = [sys.executable, "-m", "gateway.cli", "serve", "--listen", target, "--admin-listen", ""]
-            with running(*command, **settings) as serving:
-                assert serving.stderr is not None
-                while "serving" not in (line := serving.stderr.readline()):
-                    if not line:
-                        raise RuntimeError("the gateway did not start")
-                threading.Thread(target=serving.stderr.read, daemon=True).start()  # a full pipe would hold it up
-                yield target
-
-
-def rate(target: str, *options: str) -> float:
-    """Acknowledgements a second."""
-    done = subprocess.run([LOAD, "-target", target, *options], capture_output=True, text=True, check=True, timeout=300)
-    result = json.loads(done.stdout)
-    return float(result["acknowledged"]) / float(result["seconds"])
-
-
-def measured(*options: str, rounds: int = 3) -> float:
-    """The median of some runs, each with a gateway of its own."""
-    rates = []
-    for _ in range(rounds):
-        with gateway() as target:
-            rates.append(rate(target, *options))
-            time.sleep(0.1)
-    return sorted(rates)[len(rates) // 2]
-
-
-def rows() -> list[Row]:
-    """What is acknowledged a second, and what that is of what it is compared with."""
-    one = measured("-mode", "hot", "-callers", "1", "-seconds", "3")
-    physical = CONNECTIONS / DELAY
-    hot = (
-        ("one key, 64 callers, unary calls", ("-mode", "hot")),
-        ("one key, 64 callers on one stream", ("-mode", "hotstream")),
-        ("one key, 64 callers on one stream, each with 4 commits under way", ("-mode", "hotstream", "-window", "4")),
-    )
-    many = (("1,000 keys in one batch", "batch"), ("1,000 keys over one stream", "stream"))
-    return [
-        Row("one key, one caller at a time", one, 1.0, "itself"),
-        *(
-            Row(name, value, value / one, "one caller")
-            for name, options in hot
-            for value in (measured(*options, "-seconds", "3"),)
-        ),
-        *(
-            Row(name, value, value / physical, "what 64 connections can")
-            for name, mode in many
-            for value in (measured("-mode", mode),)
-        ),
-    ]
+def figures(pace: Pace) -> list[Figure]:
+    """Commits of one key, of many, and of some, beside what they are to be compared with."""
+    seconds = f"{max(1.0, 2 * pace.seconds):g}"
+    stream = ("-mode", "hotstream", "-seconds", seconds)
+    ways: dict[str, Sequence[str]] = {
+        "one key, one caller at a time": ("-mode", "hot", "-callers", "1", "-seconds", seconds),
+        "one key, 64 callers, unary calls": ("-mode", "hot", "-seconds", seconds),
+        "one key, 64 callers on one stream": stream,
+        "one key, 64 callers on one stream, each with 4 commits under way": (*stream, "-window", "4"),
+        "1,000 keys in one batch": ("-mode", "batch", "-rounds", "3"),
+        "1,000 keys over one stream": ("-mode", "stream", "-rounds", "3"),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    folded: list[float] = []
+    echoed: list[float] = []
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = stack.enter_context(dis(DELAY))
+        server = stack.enter_context(
+            gateway(url, f"unix://{folder}/g.sock", upstream__pool_size=str(CONNECTIONS), cache__max_entries="100000")
+        )
+        echo = stack.enter_context(peer("go-echo", f"unix://{folder}/echo.sock"))
+        for turn in range(max(1, pace.rounds // 3) + 1):
+            for name, options in ways.items():
+                rate = _rate(server, *options)
+                if turn:
+                    rates[name].append(rate)
+            done = echo.load("-callers", "16", "-seconds", f"{pace.seconds:g}")
+            rate = _batches(server, 20)
+            if turn:
+                echoed.append(done["calls"] / done["seconds"])
+                folded.append(rate)
+    one, *hot = list(ways)[:4]
+    result = [Figure(one, statistics.median(rates[one]), "/s", 1.0, "itself")]
+    for name in hot:
+        ratios = [rate / base for rate, base in zip(rates[name], rates[one], strict=True)]
+        goal = 50.0 if name.endswith("under way") else None
+        value, ratio = statistics.median(rates[name]), statistics.median(ratios)
+        result.append(Figure(name, value, "/s", ratio, "one caller", goal, spread=spread(ratios)))
+    for name in list(ways)[4:]:
+        goal = 0.8 if name.endswith("batch") else None
+        value = statistics.median(rates[name])
+        result.append(
+            Figure(name, value, "/s", value / PHYSICAL, f"{PHYSICAL:,.0f}/s, what 64 connections can", goal,
+                   spread=spread(rates[name]))
+        )  # fmt: skip
+    ratios = [rate / base for rate, base in zip(folded, echoed, strict=True)]
+    value, base = statistics.median(folded), statistics.median(echoed)
+    result += [
+        Figure("unary calls of an echo in Go, 16 callers", base, "/s", 1.0, "itself"),
+        Figure("commits in batches of 1,000 for 8 partitions, 8 callers", value, "/s", statistics.median(ratios),
+               "echo in Go", 1.0, spread=spread(ratios)),
+    ]  # fmt: skip
+    return result

@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 
-import psutil
+from bench.parts import Figure, Pace, gateway, spread
 
-from bench.lanes import Row, running
-
-ROUNDS = 9
 SECONDS_GOAL = 0.8
 MEBIBYTES_GOAL = 64.0
 _IDLE_SECONDS = 0.5
 
 
-def rows() -> list[Row]:
+def figures(pace: Pace) -> list[Figure]:
     """Seconds and MiB, and what they are of their goals."""
     seconds, mebibytes = [], []
-    settings = {
-        "DISGW_UPSTREAM__ENDPOINT": "https://dis.example.com",
-        "DISGW_UPSTREAM__PROJECT_ID": "0" * 32,
-        "DISGW_UPSTREAM__REGION": "bench",
-        "DISGW_CREDENTIALS__ACCESS_KEY": "bench",
-        "DISGW_CREDENTIALS__SECRET_KEY": "bench",
-        "DISGW_SERVER__ADMIN_LISTEN": "127.0.0.1:0",
-        "DISGW_SERVER__QUIET_SECONDS": "0",
-    }
-    for _ in range(ROUNDS):
+    for _ in range(pace.rounds):
         with tempfile.TemporaryDirectory() as work:
             began = time.monotonic()
-            command = [sys.executable, "-m", "gateway.cli", "serve", "--listen", f"unix://{work}/gateway.sock"]
-            with running(*command, **settings) as serving:
-                assert serving.stderr is not None
-                while "serving" not in (line := serving.stderr.readline()):
-                    if not line:
-                        raise RuntimeError("the gateway did not start")
+            with gateway("https://dis.example.com", f"unix://{work}/gateway.sock") as server:
                 seconds.append(time.monotonic() - began)
                 time.sleep(_IDLE_SECONDS)
-                mebibytes.append(psutil.Process(serving.pid).memory_info().rss / 2**20)
+                mebibytes.append(server.memory() / 2**20)
     start, memory = statistics.median(seconds), statistics.median(mebibytes)
     return [
-        Row("start to serving, seconds", start, start / SECONDS_GOAL, f"{SECONDS_GOAL:g} s"),
-        Row("idle memory (RSS), MiB", memory, memory / MEBIBYTES_GOAL, f"{MEBIBYTES_GOAL:g} MiB"),
-    ]
+        Figure("start to serving", start, "s", start / SECONDS_GOAL, f"{SECONDS_GOAL:g} s", 1.0, at_most=True,
+               spread=spread(seconds)),
+        Figure("idle memory (RSS)", memory, "MiB", memory / MEBIBYTES_GOAL, f"{MEBIBYTES_GOAL:g} MiB", 1.0,
+               at_most=True, spread=spread(mebibytes)),
+    ]  # fmt: skip

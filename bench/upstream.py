@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
-from bench.lanes import LOAD, Row, running
+from bench.parts import Figure, Pace, dis, spread
 from gateway import wiring
 from gateway.config import Config
 from gateway.dis.client import DisClient, checkpoint_query
@@ -28,7 +29,7 @@ from gateway.dis.transport import RequestsTransport, TransportSettings
 from gateway.model import CheckpointKey
 
 CALLS = 200
-ROUNDS = 15
+SDK = "`huaweicloudsdkdis`"
 PROJECT = "0" * 32
 KEY = CheckpointKey("stream", "app", "0")
 KEYS = KeyPair("ACCESS", "secret")
@@ -36,34 +37,45 @@ SCOPE = SigningScope("bench", "dis")
 Call = Callable[[], object]
 
 
-def rows() -> list[Row]:
+def figures(pace: Pace) -> list[Figure]:
     """Microseconds of CPU for each call, and what that is of a read by ``huaweicloudsdkdis``."""
-    with running(LOAD, "-mode", "dis", "-delay", "0s") as dis:
-        assert dis.stdout is not None
-        url = dis.stdout.readline().strip()
+    with dis() as url:
         calls = {
-            "`huaweicloudsdkdis`": _sdk(url),
+            SDK: _sdk(url),
             "`dis_sdk_python`": _older_sdk(url),
             "`requests.Session`, not signed": _session(url),
+            "`urllib3`, not signed": _urllib3(url),
             "an adapter of `requests` with a ready request": _adapter(url),
             "the gateway's client": _gateway(url),
         }
-        medians = _measured(calls)
-    base = medians["`huaweicloudsdkdis`"]
-    return [Row(name, value, value / base, "`huaweicloudsdkdis`") for name, value in medians.items()]
+        times = _measured(calls, pace)
+    result = []
+    for name, values in times.items():
+        ratios = [value / base for value, base in zip(values, times[SDK], strict=True)]
+        goal = 0.4 if name == "the gateway's client" else None
+        of = "itself" if name == SDK else SDK
+        micro, ratio = statistics.median(values), statistics.median(ratios)
+        result.append(Figure(name, micro, "µs", ratio, of, goal, at_most=True, spread=spread(ratios)))
+    return result
 
 
-def _measured(calls: dict[str, Call]) -> dict[str, float]:
+def _measured(calls: dict[str, Call], pace: Pace) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()  # connect
-    for _ in range(ROUNDS):
+    for _ in range(2 * pace.rounds):
         for name, call in calls.items():
             began = time.process_time()
             for _ in range(CALLS):
                 call()
             times[name].append((time.process_time() - began) / CALLS * 1e6)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def _urllib3(url: str) -> Call:
+    pool = urllib3.PoolManager()
+    query = dict(checkpoint_query(KEY))
+    return lambda: pool.request("GET", f"{url}/v2/{PROJECT}/checkpoints", fields=query).json()
 
 
 def _gateway(url: str) -> Call:

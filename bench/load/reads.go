@@ -5,6 +5,7 @@ import (
 	"log"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
 
@@ -115,13 +117,23 @@ func open(conns []*grpc.ClientConn) map[string]any {
 	return summary(times, time.Since(began))
 }
 
-// paced begins calls at the rate, each at its own time.
+// paced begins calls at the rate, each at its own time. It sleeps in the kernel, as Go's own timers may be a millisecond
+// late, and other goroutines run meanwhile.
 func paced(count int, call func(number int, due time.Time)) {
+	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+		log.Fatal(err)
+	}
 	var wait sync.WaitGroup
 	begin := time.Now()
 	for number := range count {
 		due := begin.Add(time.Duration(float64(number) / *rate * float64(time.Second)))
-		time.Sleep(time.Until(due))
+		if left := time.Until(due); left > 0 {
+			rest := unix.NsecToTimespec(left.Nanoseconds())
+			_ = unix.Nanosleep(&rest, nil) // when a signal ends it early, the call is early
+		}
 		wait.Go(func() { call(number, due) })
 	}
 	wait.Wait()

@@ -145,11 +145,9 @@ class Core:
     def cached(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
         """What can be served at ``now`` without asking DIS, and the time from which on it cannot."""
         known = self._known(key)
-        if known is None or not known.complete:
+        if known is None or not self._servable(known, max_age, now):
             return None
-        ttl = self._settings.ttl if known.checkpoint is not None else self._settings.absent_ttl
-        until = known.at + _longest(max_age, ttl)
-        return (known, until) if now < until else None
+        return known, self._until(known, max_age)
 
     def commit(self, call: CommitCall) -> list[Effect]:
         """Somebody wants to commit."""
@@ -238,7 +236,7 @@ class Core:
             if known is None or known.doubt or known.order > order or known.number == number:
                 continue
             # This is only a reason to ask: what a list says is not as new as it is told.
-            self._keep(key, Known(self.next_order(), order, self._clock(), doubt=True))
+            self._keep(key, Known(self.next_order(), order, self._clock(), number, doubt=True))
             self._effects.append(Outdated(key))
         return self._taken()
 
@@ -249,10 +247,11 @@ class Core:
         return self._cache.get(key) if state is None else state.known
 
     def _servable(self, known: Known, max_age: float | None, now: float) -> bool:
-        if not known.complete:
-            return False
+        return known.complete and now < self._until(known, max_age)
+
+    def _until(self, known: Known, max_age: float | None) -> float:
         ttl = self._settings.ttl if known.checkpoint is not None else self._settings.absent_ttl
-        return now - known.at < _longest(max_age, ttl)
+        return known.at + _longest(max_age, ttl)
 
     def _join_or_fly(self, call: ReadCall, now: float) -> None:
         state = self._state(call.key)
@@ -585,13 +584,11 @@ def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
 
 def _folds(head: WriteCall, other: WriteCall) -> bool:
     """Whether two writes may become one: both plain commits of one member of the consumer group."""
-    return (
-        isinstance(head, CommitCall)
-        and isinstance(other, CommitCall)
-        and not head.commit.allow_rewind
-        and not other.commit.allow_rewind
-        and head.commit.membership == other.commit.membership
-    )
+    if not (isinstance(head, CommitCall) and isinstance(other, CommitCall)):
+        return False
+    if head.commit.allow_rewind or other.commit.allow_rewind:
+        return False
+    return head.commit.membership is other.commit.membership or head.commit.membership == other.commit.membership
 
 
 def _highest(commits: list[CommitCall]) -> CommitCall:

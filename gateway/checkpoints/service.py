@@ -202,6 +202,7 @@ class CachedReads:
         if held is None or now >= held[1] or not held[0].current:
             held = self._look(self.key, self._max_age, now)
             if held is None:
+                self._held = None
                 return None
             self._held = held[0], min(held[1], now + self._NOT_TOUCHED_SECONDS)
         return held[0]

@@ -69,11 +69,14 @@ class Admission:
         if policy is None:
             return anybody
 
+        by_token = _ByToken(policy, rpc)
+
         def admit(context: grpc.ServicerContext) -> Permit:
-            unix = context.peer().startswith(_UNIX)
-            if unix and not check_unix:
+            if not check_unix and context.peer().startswith(_UNIX):
                 return anything
-            return _Permit(policy, _shown(context, unix=unix), rpc)
+            if token := _token(context):
+                return by_token.permit(digest(token.encode()))
+            return _Permit(policy, _shown(context), rpc)
 
         return admit
 
@@ -115,10 +118,27 @@ class _Permit:
         return rights
 
 
-def _shown(context: grpc.ServicerContext, *, unix: bool) -> Shown:
-    if token := _token(context):
-        return Shown(digest(token.encode()), unix=unix)
-    if unix:
+class _ByToken:
+    """The permits of tokens that were shown, of one method: at most those that the file of callers has."""
+
+    def __init__(self, watched: Watched[Policy], rpc: str) -> None:
+        self._watched = watched
+        self._rpc = rpc
+        self._permits: tuple[Policy, dict[bytes, _Permit]] = (watched.current(), {})
+
+    def permit(self, token: bytes) -> _Permit:
+        """That of a token's digest. Raises :class:`CallerUnknown` or :class:`CallerNotAllowed`."""
+        policy, permits = self._permits
+        if policy is not (now := self._watched.current()):
+            policy, permits = self._permits = (now, {})
+        permit = permits.get(token)
+        if permit is None:
+            permit = permits[token] = _Permit(self._watched, Shown(token), self._rpc)
+        return permit
+
+
+def _shown(context: grpc.ServicerContext) -> Shown:
+    if context.peer().startswith(_UNIX):
         return Shown(unix=True)
     about = context.auth_context()
     return Shown(identities=(*about.get(_URIS, ()), *about.get(_DNS_NAMES, ()), *about.get(_COMMON_NAME, ())))

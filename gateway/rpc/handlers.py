@@ -30,6 +30,8 @@ _NEVER = 10 * 365 * 86_400.0
 """What gRPC gives as the time left where there is no deadline is beyond this."""
 _ON_ITS_WAY = 0.02
 """Seconds before the caller's deadline by which its answer leaves, so that it hears more than that time is over."""
+_ABOUT_BYTES = 4096
+"""Requests that are longer are not taken apart for that."""
 _ABOUT_MAX = 300
 """Characters of what a call was about that get into the log."""
 
@@ -60,11 +62,12 @@ def unary(
             if calls.traced:
                 trace = calls.began(context.invocation_metadata())
             permit = admit(context)
-            if quick is not None and len(data) <= max_message and (answer := quick(data, permit, began)) is not None:
-                calls.ended(clock() - began, trace)
+            now = clock()  # who comes in may have taken time
+            if quick is not None and len(data) <= max_message and (answer := quick(data, permit, now)) is not None:
+                calls.ended(clock() - began, trace, _about_bytes(data, kind) if calls.traced else "")
                 return answer
             request = parsed(data, kind, max_message)
-            caller = Caller(began + _time_left(context), context.add_callback, trace, waiting)
+            caller = Caller(clock() + _time_left(context), context.add_callback, trace, waiting)
             response = method(request, caller, permit).SerializeToString()
         except GatewayError as failure:
             error = failure
@@ -73,7 +76,8 @@ def unary(
         else:
             calls.ended(clock() - began, trace, about(request) if calls.traced else "")
             return response
-        calls.failed(clock() - began, error, about(request), context.invocation_metadata(), trace, name_of(permit))
+        what = _about_bytes(data, kind) if request is None and permit is not None else about(request)
+        calls.failed(clock() - began, error, what, context.invocation_metadata(), trace, name_of(permit))
         abort(context, error)
 
     return grpc.unary_unary_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
@@ -98,6 +102,13 @@ def about(request: Message | None) -> str:
     parts = [getattr(named, field, "") for field in ("stream_name", "app_name", "partition_id")]
     text = "/".join(part for part in parts if part)[:_ABOUT_MAX]
     return text if text.isprintable() else ascii(text)
+
+
+def _about_bytes(data: bytes, kind: type[Message]) -> str:
+    try:
+        return about(kind.FromString(data)) if len(data) <= _ABOUT_BYTES else ""
+    except DecodeError:
+        return ""
 
 
 def _time_left(context: grpc.ServicerContext) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from sys import intern
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import ReadWish
@@ -12,6 +11,7 @@ from gateway.errors import InvalidField
 from gateway.model import (
     APP_NAME_MAX,
     LAST_READ,
+    NO_MEMBERSHIP,
     STREAM_NAME_MAX,
     Checkpoint,
     CheckpointKey,
@@ -32,6 +32,7 @@ _SOURCES = {
 
 
 _KEYS_REMEMBERED = 8192
+_NAMES_REMEMBERED = 1024
 BATCH_MAX = 1000
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1000
@@ -47,6 +48,8 @@ class MessageReader:
     def __init__(self, app_name_max: int = APP_NAME_MAX) -> None:
         self._app_name_max = app_name_max
         self._checked = lru_cache(_KEYS_REMEMBERED)(self._check)
+        self._name = lru_cache(_NAMES_REMEMBERED)(str)
+        """gives one copy of each name, however many partitions have it"""
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
@@ -67,16 +70,16 @@ class MessageReader:
 
     def _check(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
         check_name("app_name", app_name, self._app_name_max)
-        # of each name there is one copy, however many partitions have it
-        return CheckpointKey(intern(stream_name), intern(app_name), partition_id, checkpoint_type or LAST_READ)
+        check_name("stream_name", stream_name, STREAM_NAME_MAX)
+        name = self._name
+        return CheckpointKey(name(stream_name), name(app_name), partition_id, checkpoint_type or LAST_READ)
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
-        return Commit(
-            Checkpoint(self.key(message), SequenceNumber.parse(message.sequence_number), message.metadata),
-            allow_rewind=message.allow_rewind,
-            membership=Membership(message.client_id, message.generation_id),
-        )
+        checkpoint = Checkpoint(self.key(message), SequenceNumber.parse(message.sequence_number), message.metadata)
+        client, generation = message.client_id, message.generation_id
+        membership = Membership(client, generation) if client or generation else NO_MEMBERSHIP
+        return Commit(checkpoint, message.allow_rewind, membership)
 
     def app(self, message: AppRequest) -> tuple[str, str]:
         """Stream and app of a request. Raises :class:`InvalidField`."""

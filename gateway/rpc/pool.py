@@ -1,12 +1,15 @@
-"""Threads for unary calls: a few run at a time, and one that waits for DIS leaves its place to another.
+"""Threads for unary calls: a few run at a time, and one that waits leaves its place to another.
 
 Few threads are faster than many, as one runs at a time, and each that wakes takes turns with all others. Many are
 needed all the same where each call may wait. So the number of those that run is kept, not the number of those that are.
+Who waits for DIS says so. Who waits for something else, such as the message of a call whose client has sent its headers
+alone, is found out within :data:`LOOK_SECONDS`, if others wait for a thread.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -18,163 +21,207 @@ from gateway.errors import Overloaded
 
 RUNNING = 4
 """Threads that run at a time: what a bare server does best with."""
+LOOK_SECONDS = 0.02
+_IDLE_LOOKS = 50
+"""After so many looks at an empty queue nobody looks, until the next call."""
 
 log = structlog.get_logger("gateway.rpc")
 
+_Job = tuple[Callable[..., object], tuple[Any, ...]]
 
-class Pending:
-    """A call that was handed over. As much of a future as gRPC asks for: it says once when it is over."""
 
-    __slots__ = ("_told",)
-    _OVER: Callable[[Pending], object] = lambda pending: None
+class _Worker:
+    """A thread of the pool. ``turn`` counts its calls; ``away``: it has a call, and no place among those that run."""
+
+    __slots__ = ("away", "turn")
 
     def __init__(self) -> None:
-        self._told: dict[None, Callable[[Pending], object]] = {}
-
-    def add_done_callback(self, callback: Callable[[Pending], object]) -> None:
-        """Have one function called when it is over; at once if it is."""
-        if self._told.setdefault(None, callback) is not callback:
-            callback(self)
-
-    def over(self) -> None:
-        """It is over."""
-        callback = self._told.setdefault(None, Pending._OVER)  # one step, so that one of the two sides comes first
-        if callback is not Pending._OVER:
-            callback(self)
-
-
-_Job = tuple[Pending, Callable[..., object], tuple[Any, ...]]
+        self.turn = 0
+        self.away = False
 
 
 class CallPool:
     """At most ``waiting`` threads wait, and at most ``running`` do not; what is more than that waits for its turn.
 
-    ``full`` tells whether ``most`` calls are here, those that wait for a thread included.
+    A call that does not wait takes no lock here. Whoever puts a call into the queue looks for a missing thread after
+    that, and whoever takes a thread away looks at the queue after that: one of them sees what the other did.
     """
 
     def __init__(self, waiting: int, most: int, name: str, running: int = RUNNING) -> None:
-        self._most_waiting = waiting
+        self._most_away = waiting
         self._most = most
         self._name = name
         self._running = running
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._busy: set[_Worker] = set()
+        self._mine = threading.local()
         self._wake: SimpleQueue[None] = SimpleQueue()
+        self._looking = False
+        self._look = threading.Event()
         self._lock = threading.Lock()
+        """for what follows, some of which is looked at without it as well"""
         self._threads: list[threading.Thread] = []
-        self._count = 0
-        """calls that are here"""
-        self._free = 0
-        """threads that wait for a call, less the calls that wait for a thread"""
+        self._away = 0
+        self._resting = 0
         self._active = 0
         """threads that run a call or wait for one"""
-        self._waiting = 0
-        self._resting = 0
         self._closed = False
-
-    @property
-    def full(self) -> bool:
-        """Whether no more shall be taken."""
-        return self._count >= self._most
 
     @property
     def here(self) -> int:
         """How many calls are here, those that wait for a thread included."""
-        return self._count
+        return self._jobs.qsize() + len(self._busy)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more than the ``most`` that are here shall be taken."""
+        return self._jobs.qsize() + len(self._busy) >= self._most
 
     @property
     def resting(self) -> int:
         """How many threads have nothing to do, and are not needed for those that may run."""
         return self._resting
 
-    def submit(self, job: Callable[..., object], /, *args: Any) -> Pending:
-        """Have it carried out, as gRPC wants it."""
-        pending = Pending()
-        with self._lock:
-            self._count += 1
-            self._free -= 1
-            more = self._free < 0 and self._active < self._running
-            self._active += more
-        self._jobs.put((pending, job, args))
-        if more:
+    def submit(self, job: Callable[..., object], /, *args: Any) -> None:
+        """Have it carried out.
+
+        gRPC asks for a future only to count calls, under a lock that all of them take. Where it gets none it counts
+        nothing, and leaves that to ``full``.
+        """
+        self._jobs.put((job, args))
+        if self._active < self._running:
             self._add()
-        return pending
+        if not self._looking:
+            self._looking = True
+            self._look.set()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """While a call waits: another may run. Raises :class:`gateway.errors.Overloaded` where too many wait."""
+        me: _Worker = self._mine.worker
         with self._lock:
-            if self._waiting >= self._most_waiting:
+            if not me.away and not self._leave(me):
                 raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
-            self._waiting += 1
-            self._active -= 1
-            more = self._free < 0 and self._active < self._running
-            self._active += more
-        if more:
-            self._add()
         try:
+            if not self._jobs.empty():
+                self._add()
             yield
         finally:
-            with self._lock:
-                self._waiting -= 1
-                self._active += 1
+            self._return(me)
 
     def shutdown(self) -> None:
         """Let the threads go, and return when they have gone; no calls come any more."""
         with self._lock:
             self._closed = True
-            threads = list(self._threads)
-        for _ in threads:
-            self._jobs.put(None)
-            self._wake.put(None)
-        for thread in threads:
-            thread.join()
+        self._look.set()
+        self._jobs.put(None)  # each passes it on
+        place = 0
+        while place < len(self._threads):  # a call that ends may still need another thread
+            for _ in range(self._resting):
+                self._wake.put(None)
+            self._threads[place].join()
+            place += 1
 
     def _add(self) -> None:
-        """Wake or start the thread that was counted as active."""
+        """Wake or start a thread, if one is missing."""
         with self._lock:
-            rests = self._resting > 0
-            self._resting -= rests
-        if rests:
-            self._wake.put(None)
-            return
-        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            if self._active >= self._running:
+                return
+            self._active += 1
+            if self._resting:
+                self._resting -= 1
+                self._wake.put(None)
+            elif not self._start(self._work):
+                self._active -= 1  # those that there are carry it out
+            elif len(self._threads) == 1:
+                self._start(self._watch)
+
+    def _start(self, work: Callable[[], None]) -> bool:
+        thread = threading.Thread(target=work, name=self._name, daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the system gives no more; those that there are carry it out
+        except (RuntimeError, MemoryError):  # the system gives no more
             log.warning("thread_not_started", threads=len(self._threads))
-            with self._lock:
-                self._active -= 1
-        else:
-            with self._lock:
-                self._threads.append(thread)
+            return False
+        self._threads.append(thread)
+        return True
 
     def _work(self) -> None:
-        done = 0
+        me = self._mine.worker = _Worker()
         while True:
-            with self._lock:
-                self._count -= done
-                rest = self._active > self._running and not self._closed
-                if rest:
-                    self._active -= 1
-                    self._resting += 1
-                else:
-                    self._free += 1
-            done = 0
-            if rest:
+            if self._active > self._running and self._may_rest():
                 self._wake.get()
                 continue
             job = self._jobs.get()
             if job is None:
+                self._jobs.put(None)
                 return
+            me.turn += 1
+            self._busy.add(me)
             self._carry_out(*job)
-            done = 1
-            del job
+            del job  # what belongs to the call goes with it
+            self._busy.discard(me)
+            if me.away:
+                self._return(me)
+
+    def _may_rest(self) -> bool:
+        with self._lock:
+            if self._active <= self._running or self._closed:
+                return False
+            self._active -= 1
+            self._resting += 1
+            return True
+
+    def _leave(self, worker: _Worker) -> bool:
+        """Take its place among those that run from a thread. Needs the lock."""
+        if self._away >= self._most_away:
+            return False
+        self._away += 1
+        self._active -= 1
+        worker.away = True
+        return True
+
+    def _return(self, me: _Worker) -> None:
+        with self._lock:
+            if me.away:
+                me.away = False
+                self._away -= 1
+                self._active += 1
+
+    def _watch(self) -> None:
+        """Find calls that hold a thread and do not run, while others wait for one."""
+        seen: dict[_Worker, int] = {}
+        idle = 0
+        while not self._closed:
+            self._look.wait()
+            if self._jobs.empty():
+                seen, idle = {}, idle + 1
+                if idle > _IDLE_LOOKS:
+                    idle = 0
+                    self._look.clear()
+                    self._looking = False
+                    if not self._jobs.empty() or self._closed:  # it came before it could see that nobody looks
+                        self._looking = True
+                        self._look.set()
+                    continue
+            else:
+                idle = 0
+                seen = self._look_at(seen)
+            time.sleep(LOOK_SECONDS)
+
+    def _look_at(self, seen: dict[_Worker, int]) -> dict[_Worker, int]:
+        with self._lock:
+            now = {worker: worker.turn for worker in self._busy.copy() if not worker.away}
+            stuck = [worker for worker, turn in now.items() if seen.get(worker) == turn and worker in self._busy]
+            for worker in stuck:
+                self._leave(worker)
+        for _ in stuck:
+            self._add()
+        return now
 
     @staticmethod
-    def _carry_out(pending: Pending, job: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def _carry_out(job: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:
             job(*args)
-        except Exception:
+        except BaseException:
             log.exception("call_failed_unexpectedly")
-        finally:
-            pending.over()

@@ -23,8 +23,8 @@ from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.messages import MessageReader
 
-_REMEMBERED = 4096
-"""Requests that are remembered, with their answers: a few MiB at most."""
+_REMEMBERED = 2048
+"""Reads that are remembered, with their answers: some MiB, and ten times as much where all metadata is long."""
 _REQUEST_MAX = 256
 """Bytes of a request that is; one with names and a partition has far less."""
 
@@ -42,15 +42,22 @@ class _Read:
         """The answer as :func:`gateway.rpc.messages.read_response` makes it, but for the age."""
         last = self._last
         if last is None or last[0] is not known:
-            found = ReadResult(known.checkpoint, Source.CACHE)
-            last = self._last = known, messages.read_response(found).SerializeToString()
+            answer = messages.read_response(ReadResult(known.checkpoint, Source.CACHE))
+            answer.ClearField("age")
+            last = self._last = known, answer.SerializeToString()
         return last[1]
 
 
 def _age(seconds: float) -> bytes:
-    """The age of an answer, from parts that come again and again, in milliseconds and never less than it is."""
-    whole, milliseconds = divmod(ceil(max(0.0, seconds) * 1000), 1000)
-    parts = _duration(whole, 0) + _duration(0, milliseconds)
+    """The age of an answer, in whole milliseconds and never less than it is."""
+    return _age_in(ceil(seconds * 1000))
+
+
+@lru_cache(_REMEMBERED)
+def _age_in(milliseconds: int) -> bytes:
+    # of parts, as with a long lifetime few ages come twice
+    whole, rest = divmod(milliseconds, 1000)
+    parts = _duration(whole, 0) + _duration(0, rest)
     return _age_head(len(parts)) + parts
 
 
@@ -100,14 +107,17 @@ class QuickReads:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
         if len(data) > _REQUEST_MAX:
             return None
-        read = self._read(data)
+        try:
+            read = self._read(data)
+        except (DecodeError, InvalidField):
+            return None  # the long way says what is wrong
         if read is None:
             return None
         reads = read.reads
         key = reads.key
         permit(key.stream_name, key.app_name)
         known = reads.take(now)
-        return None if known is None else read.ageless(known) + _age(now - known.at)
+        return None if known is None else read.ageless(known) + _age(max(0.0, now - known.at))
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
@@ -124,8 +134,9 @@ class QuickReads:
         may: tuple[str, str] | None = None
         for message in request.keys:
             stream, app = message.stream_name, message.app_name
-            read = self._read_of(stream, app, message.partition_id, message.checkpoint_type, max_age)
-            if read is None:
+            try:
+                read = self._read_of(stream, app, message.partition_id, message.checkpoint_type, max_age)
+            except InvalidField:
                 return None
             if may != (stream, app):
                 try:
@@ -144,23 +155,18 @@ class QuickReads:
         self._batches.items(len(ages))
         return b"".join(parts)
 
+    # What is wrong raises, and is so not remembered: wrong names can be as long as a message.
+
     def _understand(self, data: bytes) -> _Read | None:
-        try:
-            request = pb.GetCheckpointRequest.FromString(data)
-            max_age = _from_cache(request)
-        except (DecodeError, InvalidField):
-            return None  # the long way says what is wrong
+        request = pb.GetCheckpointRequest.FromString(data)
+        max_age = _from_cache(request)
         if max_age is None or not request.HasField("key"):
             return None
         key = request.key
         return self._understand_key(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type, max_age)
 
-    def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read | None:
-        try:
-            key = self._reader.key_of(stream, app, partition, kind)
-        except InvalidField:
-            return None
-        return _Read(self._service.cached_reads(key, max_age))
+    def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read:
+        return _Read(self._service.cached_reads(self._reader.key_of(stream, app, partition, kind), max_age))
 
 
 def _from_cache(request: messages.ReadRequest) -> float | None:

@@ -1,4 +1,4 @@
-"""Counters and times that cost a call little: most are put by, and counted many at a time.
+"""Counters and times that cost a call little: one lock and three additions, where the client library makes many calls.
 
 They are exact: whoever looks sees each event either in all series that it belongs to, or in none.
 """
@@ -6,9 +6,9 @@ They are exact: whoever looks sees each event either in all series that it belon
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -17,34 +17,20 @@ from prometheus_client.utils import floatToGoString
 _INFINITE = float("inf")
 
 
-_RECENT = 500
-"""Events that are put by before they are counted, in one go and for less."""
-
-
 class Tally:
-    """Events of some kinds, with a number of seconds for all together; the first kind costs least. Thread-safe."""
+    """Events of some kinds, with a number of seconds for all together. Thread-safe."""
 
-    __slots__ = ("_bounds", "_kinds", "_lock", "_often", "_recent", "_seconds", "_within")
+    __slots__ = ("_bounds", "_kinds", "_lock", "_seconds", "_within")
 
     def __init__(self, bounds: Sequence[float], kinds: Sequence[str] = ()) -> None:
         self._bounds = bounds
         self._lock = threading.Lock()
         self._kinds = dict.fromkeys(kinds, 0)
-        self._often = kinds[0] if kinds else ""
-        self._recent: deque[float] = deque()
-        """seconds of events of the first kind that are not counted yet"""
         self._within = [0] * (len(bounds) + 1)
         self._seconds = 0.0
 
     def add(self, kind: str, seconds: float | None = None, count: int = 1) -> None:
         """An event, or some that have no time."""
-        if kind == self._often and seconds is not None:
-            recent = self._recent
-            recent.append(seconds)  # one step, so that it needs no lock
-            if len(recent) >= _RECENT:
-                with self._lock:
-                    self._take_in()
-            return
         with self._lock:
             self._kinds[kind] = self._kinds.get(kind, 0) + count
             if seconds is not None:
@@ -53,8 +39,13 @@ class Tally:
 
     def add_all(self, kind: str, times: Sequence[float]) -> None:
         """Some events of a kind, each with its seconds."""
+        times = sorted(times)
+        until = [0, *(bisect_right(times, bound) for bound in self._bounds), len(times)]
         with self._lock:
-            self._count(kind, times)
+            self._kinds[kind] = self._kinds.get(kind, 0) + len(times)
+            for place, (before, after) in enumerate(pairwise(until)):
+                self._within[place] += after - before
+            self._seconds += sum(times)
 
     def time(self, seconds: float) -> None:
         """A time that belongs to no event of these."""
@@ -65,21 +56,7 @@ class Tally:
     def seen(self) -> tuple[dict[str, int], list[int], float]:
         """How many of each kind; how many times between bounds; the sum of the times."""
         with self._lock:
-            self._take_in()
             return self._kinds.copy(), self._within.copy(), self._seconds
-
-    def _take_in(self) -> None:
-        """Whoever has the lock alone takes events out, so those that were there are."""
-        self._count(self._often, [self._recent.popleft() for _ in range(len(self._recent))])
-
-    def _count(self, kind: str, times: Sequence[float]) -> None:
-        if not times:
-            return
-        bounds, within = self._bounds, self._within
-        self._kinds[kind] = self._kinds.get(kind, 0) + len(times)
-        for seconds in times:
-            within[bisect_left(bounds, seconds)] += 1
-        self._seconds += sum(times)
 
 
 class Tallies(Collector):

@@ -16,6 +16,7 @@ from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.config import Config, ServerConfig
 from gateway.emulator import Emulator
 from gateway.rpc import limits
+from gateway.rpc.pool import RUNNING
 from tests.support import Call, Client, Running, config_for, key, wait_until
 
 Start = Callable[[Config], Running]
@@ -52,6 +53,22 @@ def test_a_call_too_many_is_told_so_with_details_and_health_goes_on(emulator: Em
     for call in pending:
         call.result(20)
     wait_until(lambda: served(client))
+
+
+def test_calls_whose_message_does_not_come_hold_up_nobody(emulator: Emulator, start: Start) -> None:
+    client = start(serving(emulator)).client
+    client.commit(5)
+    send = client.channel.stream_unary("/disgateway.v1.CheckpointService/GetCheckpoint")
+    ends: list[SimpleQueue[bytes | None]] = [SimpleQueue() for _ in range(2 * RUNNING)]
+    silent = [send.future(iter(end.get, None), timeout=50) for end in ends]
+    for number in range(6, 10):
+        assert client.get().checkpoint.sequence_number == str(number - 1)
+        client.commit(number)
+    for end in ends:
+        end.put(None)
+    for call in silent:
+        with pytest.raises(grpc.RpcError):
+            call.result(20)
 
 
 def until_refused(client: Client) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -71,6 +72,41 @@ def test_a_counter_and_its_times_are_seen_together() -> None:
     finally:
         over.set()
         counting.join()
+
+
+def test_many_that_count_at_once_lose_nothing_while_somebody_looks() -> None:
+    tally = Tally((1.0, 2.0), ["OK"])
+    over = threading.Event()
+
+    def count(seconds: float) -> None:
+        for _ in range(5000):
+            tally.add("OK", seconds)
+
+    def look() -> None:
+        while not over.is_set():
+            tally.seen()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(5) as pool:
+            looking = pool.submit(look)
+            for counting in [pool.submit(count, seconds) for seconds in (0.5, 1.0, 1.5, 2.5)]:
+                counting.result()
+            over.set()
+            looking.result()
+    finally:
+        sys.setswitchinterval(interval)
+    assert tally.seen()[:2] == ({"OK": 20_000}, [10_000, 5000, 5000])
+
+
+def test_some_events_at_once_are_each_where_they_belong() -> None:
+    one, all_at_once = Tally((1.0, 2.0), ["hit"]), Tally((1.0, 2.0), ["hit"])
+    ages = [3.0, 0.0, 1.0, 1.0000001, 2.0, 0.5]
+    for age in ages:
+        one.add("hit", age)
+    all_at_once.add_all("hit", ages)
+    assert one.seen() == all_at_once.seen() == ({"hit": 6}, [3, 2, 1], sum(ages))
 
 
 def test_series_of_what_has_not_happened_yet_are_there() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from gateway.errors import Overloaded
-from gateway.rpc.pool import CallPool, Pending
+from gateway.rpc.pool import LOOK_SECONDS, CallPool
 from tests.support import wait_until
 
 SECONDS = 20
@@ -65,14 +66,26 @@ class Jobs:
             assert self.begun.acquire(timeout=SECONDS)
 
 
+class Busy:
+    """Jobs that let others run, and never stand still for long."""
+
+    def __init__(self) -> None:
+        self.running: set[int] = set()
+        self.most = 0
+
+    def run(self) -> None:
+        self.running.add(threading.get_ident())
+        self.most = max(self.most, len(self.running))
+        time.sleep(0.0001)
+        self.running.discard(threading.get_ident())
+
+
 def test_no_more_run_at_once_than_may(make: Callable[..., CallPool]) -> None:
-    jobs = Jobs(make(running=2))
-    jobs.submit(jobs.run, 10)
-    jobs.begin(2)
-    assert not jobs.begun.acquire(blocking=False)
-    jobs.go.set()
-    jobs.begin(8)
-    assert jobs.most == 2
+    pool, busy = make(running=2), Busy()
+    for _ in range(200):
+        pool.submit(busy.run)
+    wait_until(lambda: pool.here == 0)
+    assert busy.most <= 2
 
 
 def test_one_that_waits_leaves_its_place_to_another(make: Callable[..., CallPool]) -> None:
@@ -86,6 +99,49 @@ def test_one_that_waits_leaves_its_place_to_another(make: Callable[..., CallPool
     waiting.go.set()
 
 
+def test_it_is_made_up_for_while_others_are_in_the_queue_already(make: Callable[..., CallPool]) -> None:
+    pool = make(waiting=1, running=1)
+    here, queued, go = threading.Event(), threading.Event(), threading.Event()
+    done: list[bool] = []
+
+    def first() -> None:
+        here.set()
+        assert queued.wait(SECONDS)
+        with pool.waiting():
+            done.append(go.wait(SECONDS))  # which only the second one lets go
+
+    pool.submit(first)
+    assert here.wait(SECONDS)
+    pool.submit(go.set)
+    queued.set()
+    wait_until(lambda: done == [True])
+
+
+def test_those_that_stand_still_without_a_word_are_made_up_for(make: Callable[..., CallPool]) -> None:
+    pool = make(waiting=5, running=2)
+    jobs, other = Jobs(pool), threading.Event()
+    jobs.submit(jobs.run, 5)
+    jobs.begin(5)
+    pool.submit(other.set)
+    assert other.wait(SECONDS)
+    jobs.go.set()
+    wait_until(lambda: pool.here == 0)
+    after = Jobs(pool)
+    after.submit(after.run, 1)
+    after.begin(1)
+    after.go.set()
+
+
+def test_they_are_made_up_for_as_far_as_calls_may_wait(make: Callable[..., CallPool]) -> None:
+    pool = make(waiting=1, running=1)
+    jobs = Jobs(pool)
+    jobs.submit(jobs.run, 4)
+    jobs.begin(2)
+    assert not jobs.begun.acquire(timeout=5 * LOOK_SECONDS)
+    jobs.go.set()
+    jobs.begin(2)
+
+
 def test_those_that_have_waited_do_not_run_beside_too_many_for_long(make: Callable[..., CallPool]) -> None:
     pool = make(waiting=6, running=2)
     waiting = Jobs(pool)
@@ -94,13 +150,11 @@ def test_those_that_have_waited_do_not_run_beside_too_many_for_long(make: Callab
     waiting.go.set()
     wait_until(lambda: pool.here == 0)
     wait_until(lambda: pool.resting >= 4)
-    after = Jobs(pool)
-    after.submit(after.run, 8)
-    after.begin(2)
-    assert not after.begun.acquire(timeout=0.05)
-    after.go.set()
-    after.begin(6)
-    assert after.most == 2
+    busy = Busy()
+    for _ in range(200):
+        pool.submit(busy.run)
+    wait_until(lambda: pool.here == 0)
+    assert busy.most <= 2
 
 
 def test_more_than_may_wait_are_refused_and_keep_no_place(make: Callable[..., CallPool]) -> None:
@@ -129,15 +183,15 @@ def test_it_is_full_with_those_that_have_no_thread_yet(make: Callable[..., CallP
     wait_until(lambda: not pool.full)
 
 
-def test_a_job_that_fails_is_over_and_costs_no_thread(make: Callable[..., CallPool]) -> None:
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
+def test_a_job_that_fails_costs_no_thread(make: Callable[..., CallPool], error: BaseException) -> None:
     pool = make(running=1)
 
     def fail() -> None:
-        raise ValueError("no")
+        raise error
 
-    over = threading.Event()
-    pool.submit(fail).add_done_callback(lambda pending: over.set())
-    assert over.wait(SECONDS)
+    for _ in range(3):
+        pool.submit(fail)
     jobs = Jobs(pool)
     jobs.submit(jobs.run, 1)
     jobs.begin(1)
@@ -172,13 +226,37 @@ def test_a_thread_that_cannot_be_started_takes_no_place(
     assert again.wait(SECONDS)
 
 
-@pytest.mark.parametrize("first", ["told", "over"])
-def test_whoever_asks_hears_once_that_it_is_over(first: str) -> None:
-    pending, heard = Pending(), []
-    if first == "told":
-        pending.add_done_callback(heard.append)
-        pending.over()
-    else:
-        pending.over()
-        pending.add_done_callback(heard.append)
-    assert heard == [pending]
+def test_a_shutdown_waits_for_threads_that_are_needed_after_it_has_begun(make: Callable[..., CallPool]) -> None:
+    pool = make(waiting=1, running=1)
+    here, closing = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def first() -> None:
+        here.set()
+        assert closing.wait(SECONDS)
+        with pool.waiting():
+            wait_until(lambda: done == ["second"])
+        done.append("first")
+
+    pool.submit(first)
+    assert here.wait(SECONDS)
+    pool.submit(done.append, "second")
+    stop = threading.Thread(target=pool.shutdown, daemon=True)
+    stop.start()
+    closing.set()
+    stop.join(SECONDS)
+    assert not stop.is_alive()
+    assert done == ["second", "first"]
+
+
+def test_a_shutdown_wakes_those_that_rest(make: Callable[..., CallPool]) -> None:
+    pool = make(waiting=6, running=1)
+    jobs = Jobs(pool)
+    jobs.submit(jobs.wait, 6)
+    jobs.begin(6)
+    jobs.go.set()
+    wait_until(lambda: pool.resting >= 5)
+    stop = threading.Thread(target=pool.shutdown, daemon=True)
+    stop.start()
+    stop.join(SECONDS)
+    assert not stop.is_alive()

@@ -212,6 +212,29 @@ def test_a_batch_with_a_key_that_is_not_allowed_takes_the_long_way() -> None:
     assert rig.quick.many(batch("2").SerializeToString(), refuse, rig.now) is None
 
 
+def test_each_app_of_a_batch_is_asked_for_whether_the_caller_may() -> None:
+    rig = Rig(ttl=2.0)
+    other = pb.CheckpointKey(stream_name="stream", app_name="other", partition_id="2")
+    asked = pb.BatchGetCheckpointsRequest(keys=[request("2").key, other])
+    rig.servicer.batch_get(asked, Caller(NOW + 10), anything)
+    assert rig.short_batch(asked) is not None
+
+    def refuse(stream: str, app: str) -> None:
+        if app == "other":
+            raise CallerNotAllowed("somebody", "app", app)
+
+    assert rig.quick.many(asked.SerializeToString(), refuse, rig.now) is None
+
+
+def test_what_is_wrong_is_not_remembered() -> None:
+    rig = Rig(ttl=2.0)
+    for number in range(5):
+        assert rig.short_batch(batch("x" * 10_000 + str(number))) is None
+        assert rig.short(request("02" + str(number))) is None
+    assert rig.quick._read_of.cache_info().currsize == 0
+    assert rig.quick._read.cache_info().currsize == 0
+
+
 def test_answers_of_every_length_stand_in_a_batch() -> None:
     rig = Rig(ttl=2.0)
     for length in (0, 90, 1000):
