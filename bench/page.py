@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import lanes, memory, reads, start, upstream
+from bench import lanes, memory, reads, start, upstream, without
 from bench.parts import FULL, QUICK, ROOT, Figure, Pace
 from bench.plot import bars
 
@@ -62,9 +62,10 @@ SECTIONS = (
     Section(
         "peers",
         "Cached reads",
-        "`GetCheckpoint` of what is cached, by a gateway as users run it, which checks, counts and looks who calls (by\n"
-        "token, on a unix socket); beside a bare grpcio server that answers with the request, and beside servers in\n"
-        "Go. All get the same calls. Each server has one core. What grpcio itself costs for a call is its limit.",
+        "`GetCheckpoint` of what is cached, by a gateway as users run it, which checks, counts and looks who\n"
+        "calls (by token, on a unix socket); beside a bare grpcio server that answers with the request, and beside\n"
+        "servers in Go. All get the same calls, and each server has one core. What grpcio itself costs for a call\n"
+        "is its limit.",
         lambda pace, known: reads.against_peers(pace),
     ),
     Section(
@@ -72,6 +73,14 @@ SECTIONS = (
         "What each feature costs",
         "CPU of the server for one cached read, 16 callers on one connection.",
         lambda pace, known: reads.by_feature(pace),
+    ),
+    Section(
+        "without",
+        "What the way of a call owes to what",
+        "The gateway beside itself without one thing at a time. What gained less than 3% is not there: registered\n"
+        "handlers, a frozen or absent collector, another switch interval, counters without a lock, more or fewer\n"
+        "threads.",
+        lambda pace, known: without.figures(pace),
     ),
     Section(
         "batches", "A hundred keys in one call", "Keys a second, all cached.", lambda pace, known: reads.batches(pace)
@@ -96,9 +105,9 @@ SECTIONS = (
         f"Behind the gateway a DIS that answers each commit after {lanes.DELAY * 1000:g} ms, over at most "
         f"{lanes.CONNECTIONS}\nconnections: one key takes at most {1 / lanes.DELAY:g} commits a second one at a time, "
         f"many keys\n{lanes.PHYSICAL:,.0f}.\n\n"
-        "A caller that waits for each answer before it commits again meets every second write: when one ends, the first\n"
-        "to come back starts the next, and the others wait for the one after. Callers that commit while an answer is\n"
-        "under way, as a consumer does that commits each record and does not wait, fold into every write.",
+        "A caller that waits for each answer before it commits again meets every second write: when one ends, the\n"
+        "first to come back starts the next, and the others wait for the one after. Callers that commit while an\n"
+        "answer is under way, as a consumer does that commits each record and does not wait, fold into every write.",
         lambda pace, known: lanes.figures(pace),
     ),
     Section(
@@ -118,8 +127,8 @@ SECTIONS = (
     Section(
         "memory",
         "Memory",
-        "The cache and its bookkeeping in a process of its own. An hour of churn is 3.6 million reads and commits, done\n"
-        "as fast as they go; with `--quick` a tenth of that.",
+        "The cache and its bookkeeping in a process of its own. An hour of churn is 3.6 million reads and commits,\n"
+        "done as fast as they go; with `--quick` a tenth of that.",
         lambda pace, known: memory.figures(pace),
     ),
     Section("start", "A gateway that has nothing to do", "", lambda pace, known: start.figures(pace)),
@@ -197,9 +206,6 @@ def write(known: Mapping[str, Figures], seconds: float) -> None:
     for section in SECTIONS:
         words = f"{section.text}\n\n" if section.text else ""
         text += f"\n## {section.title}\n\n{words}{table(known[section.name], before.get(section.name, {}))}"
-    notes = PAGE.with_name("performance-notes.md")
-    if notes.exists():
-        text += "\n" + notes.read_text(encoding="utf-8")
     PAGE.write_text(text, encoding="utf-8")
     figures = {name: [one.as_json() for one in some] for name, some in known.items()}
     data: dict[str, Any] = {"machine": machine, "sections": figures}

@@ -89,12 +89,14 @@ def pinned(core: int, command: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def process(core: int, *command: str, errors: bool = False, **env: str) -> Iterator[subprocess.Popen[str]]:
+def process(
+    core: int, *command: str, errors: bool = False, root: Path = ROOT, **env: str
+) -> Iterator[subprocess.Popen[str]]:
     """Running on a core, until the end of the block. Of its two outputs the one that is read is a pipe."""
     one = subprocess.Popen(
         pinned(core, command),
         env={**os.environ, **env},
-        cwd=ROOT,
+        cwd=root,
         stdout=subprocess.DEVNULL if errors else subprocess.PIPE,
         stderr=subprocess.PIPE if errors else None,
         text=True,
@@ -164,11 +166,19 @@ def settings(url: str, **more: str) -> dict[str, str]:
 
 @contextmanager
 def gateway(
-    url: str, target: str, options: Sequence[str] = (), admin: str = "127.0.0.1:0", **more: str
+    url: str,
+    target: str,
+    options: Sequence[str] = (),
+    admin: str = "127.0.0.1:0",
+    root: Path = ROOT,
+    **more: str,
 ) -> Iterator[Server]:
-    """A gateway as users run it. ``target`` is where it serves; a TCP port of 0 is chosen by the system."""
+    """A gateway as users run it. ``target`` is where it serves; a TCP port of 0 is chosen by the system.
+
+    ``root`` is the folder of its code.
+    """
     command = [sys.executable, "-m", "gateway.cli", "serve", "--listen", target, "--admin-listen", admin]
-    with process(SERVER_CORE, *command, errors=True, **settings(url, **more)) as one:
+    with process(SERVER_CORE, *command, errors=True, root=root, **settings(url, **more)) as one:
         assert one.stderr is not None
         told: dict[str, Any] = {}
         while told.get("event") != "serving":
