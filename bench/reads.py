@@ -65,7 +65,8 @@ def against_peers(pace: Pace) -> list[Figure]:
 
         contenders = {
             "bare": peer("bare", at("bare")),
-            "gateway": gateway(url, at("gateway"), **_checked(work)),
+            "gateway": gateway(url, at("gateway")),
+            "checking": gateway(url, at("checking"), **_checked(work)),
             "go-native": peer("go-native", at("go-native")),
             "go-echo": peer("go-echo", at("go-echo")),
         }
@@ -76,6 +77,7 @@ def against_peers(pace: Pace) -> list[Figure]:
                 figures += [
                     contest.figure(f"bare grpcio echo, 4 threads: {what}", "bare", "bare", "itself"),
                     contest.figure(f"gateway: {what}", "gateway", "bare", "bare echo", goal=1.0),
+                    contest.figure(f"gateway, callers by token: {what}", "checking", "bare", "bare echo", goal=1.0),
                     contest.figure(f"gateway-shaped server in Go: {what}", "go-native", "bare", "bare echo"),
                     contest.figure(f"echo in Go: {what}", "go-echo", "bare", "bare echo"),
                 ]

@@ -21,6 +21,9 @@ Admit = Callable[[grpc.ServicerContext], Permit]
 
 _AUTHORIZATION = "authorization"
 _BEARER = "bearer "
+_ONCE = "the metadata `authorization` must be there once, as `Bearer` and a token"
+_SHOWN_MAX = 1000
+"""Of the ways to write a token in it so many are remembered."""
 _UNIX = "unix:"
 _NAMES_MAX = 300
 """Characters of the names in a certificate that an error has."""
@@ -74,9 +77,8 @@ class Admission:
         def admit(context: grpc.ServicerContext) -> Permit:
             if not check_unix and context.peer().startswith(_UNIX):
                 return anything
-            if token := _token(context):
-                return by_token.permit(digest(token.encode()))
-            return _Permit(policy, _shown(context), rpc)
+            shown = _authorization(context)
+            return _Permit(policy, _shown(context), rpc) if shown is None else by_token.permit(shown)
 
         return admit
 
@@ -119,21 +121,22 @@ class _Permit:
 
 
 class _ByToken:
-    """The permits of tokens that were shown, of one method: at most those that the file of callers has."""
+    """The permits of one method, by what its callers have shown, as long as the file of callers stays the same."""
 
     def __init__(self, watched: Watched[Policy], rpc: str) -> None:
         self._watched = watched
         self._rpc = rpc
-        self._permits: tuple[Policy, dict[bytes, _Permit]] = (watched.current(), {})
+        self._permits: tuple[Policy, dict[str, _Permit]] = (watched.current(), {})
 
-    def permit(self, token: bytes) -> _Permit:
-        """That of a token's digest. Raises :class:`CallerUnknown` or :class:`CallerNotAllowed`."""
+    def permit(self, shown: str) -> _Permit:
+        """Of what stands in ``authorization``. Raises :class:`CallerUnknown` or :class:`CallerNotAllowed`."""
         policy, permits = self._permits
-        if policy is not (now := self._watched.current()):
+        if policy is not (now := self._watched.current()) or len(permits) >= _SHOWN_MAX:
             policy, permits = self._permits = (now, {})
-        permit = permits.get(token)
+        permit = permits.get(shown)
         if permit is None:
-            permit = permits[token] = _Permit(self._watched, Shown(token), self._rpc)
+            token = digest(_token(shown).encode())
+            permit = permits[shown] = _Permit(self._watched, Shown(token), self._rpc)
         return permit
 
 
@@ -144,11 +147,17 @@ def _shown(context: grpc.ServicerContext) -> Shown:
     return Shown(identities=(*about.get(_URIS, ()), *about.get(_DNS_NAMES, ()), *about.get(_COMMON_NAME, ())))
 
 
-def _token(context: grpc.ServicerContext) -> str:
-    found = [value for key, value in context.invocation_metadata() if key == _AUTHORIZATION]
-    if not found:
-        return ""
-    value = found[0]
-    if len(found) > 1 or not isinstance(value, str) or value[: len(_BEARER)].lower() != _BEARER:
-        raise CallerUnknown("the metadata `authorization` must be there once, as `Bearer` and a token")
-    return value[len(_BEARER) :].strip() or " "
+def _authorization(context: grpc.ServicerContext) -> str | None:
+    shown = None
+    for key, value in context.invocation_metadata():
+        if key == _AUTHORIZATION:
+            if shown is not None or not isinstance(value, str):
+                raise CallerUnknown(_ONCE)
+            shown = value
+    return shown
+
+
+def _token(shown: str) -> str:
+    if shown[: len(_BEARER)].lower() != _BEARER:
+        raise CallerUnknown(_ONCE)
+    return shown[len(_BEARER) :].strip() or " "
