@@ -77,9 +77,8 @@ SECTIONS = (
     Section(
         "without",
         "What the way of a call owes to what",
-        "The gateway beside itself without one thing at a time. What gained less than 3% is not there: registered\n"
-        "handlers, a frozen or absent collector, another switch interval, counters without a lock, more or fewer\n"
-        "threads.",
+        "The gateway beside itself without one thing at a time. What gained less than 3% is not there: a frozen or\n"
+        "absent collector, another switch interval, counters without a lock, more or fewer threads.",
         lambda pace, known: without.figures(pace),
     ),
     Section(

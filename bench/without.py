@@ -47,13 +47,9 @@ CHANGES = (
     Change(
         "calls that gRPC does not count: with a future for each",
         "gateway/rpc/pool.py",
-        "        self._jobs.put((job, args))\n",
-        "        from concurrent.futures import Future\n"
-        "        future = Future()\n"
-        "        self._jobs.put((lambda: (job(*args), future.set_result(None)), ()))\n"
-        "        self._submitted()\n"
-        "        return future\n\n"
-        "    def _submitted(self):\n",
+        "            self._jobs.put((job, args))\n",
+        "            future = Future()\n"
+        "            self._jobs.put((lambda: (job(*args), future.set_result(None)), ()))\n",
     ),
 )
 

@@ -45,12 +45,14 @@ def unary(
     admit: Admit = anybody,
     waiting: Waiting = nullcontext,
     quick: Quick | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
     """A handler that answers with ``method``'s response, or with the status of the error that it raised.
 
     ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
     or broken gets an answer with details as well. Here, and not in an interceptor, which would cost more, ``calls``
-    hears of each call. ``waiting`` surrounds the time in which a caller waits for DIS. ``quick`` is asked first.
+    hears of each call. ``check`` raises where it is to be refused, ``quick`` is asked before all else, and ``waiting``
+    surrounds the time in which a caller waits for DIS.
     """
 
     def call(data: bytes, context: grpc.ServicerContext) -> bytes:
@@ -61,6 +63,7 @@ def unary(
         try:
             if calls.traced:
                 trace = calls.began(context.invocation_metadata())
+            check()
             permit = admit(context)
             now = clock()  # who comes in may have taken time
             if quick is not None and len(data) <= max_message and (answer := quick(data, permit, now)) is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
@@ -43,6 +44,8 @@ class _Worker:
 class CallPool:
     """At most ``waiting`` threads wait, and at most ``running`` do not; what is more than that waits for its turn.
 
+    Where ``most`` calls are here already, those that wait for a thread included, further ones are refused.
+
     A call that does not wait takes no lock here. Whoever puts a call into the queue looks for a missing thread after
     that, and whoever takes a thread away looks at the queue after that: one of them sees what the other did.
     """
@@ -73,27 +76,33 @@ class CallPool:
         return self._jobs.qsize() + len(self._busy)
 
     @property
-    def full(self) -> bool:
-        """Whether no more than the ``most`` that are here shall be taken."""
-        return self._jobs.qsize() + len(self._busy) >= self._most
-
-    @property
     def resting(self) -> int:
         """How many threads have nothing to do, and are not needed for those that may run."""
         return self._resting
 
-    def submit(self, job: Callable[..., object], /, *args: Any) -> None:
-        """Have it carried out.
+    def submit(self, job: Callable[..., object], /, *args: Any) -> Future[None] | None:
+        """Have it carried out, or refused: then :meth:`check` raises within it.
 
-        gRPC asks for a future only to count calls, under a lock that all of them take. Where it gets none it counts
-        nothing, and leaves that to ``full``.
+        gRPC asks for a future only to count calls, under a lock that all of them take. Here it counts those alone that
+        are refused; what is beyond its own limit it turns away by itself.
         """
-        self._jobs.put((job, args))
+        future = None
+        if self.here < self._most:
+            self._jobs.put((job, args))
+        else:
+            future = Future[None]()
+            self._jobs.put((self._refused, (future, job, args)))
         if self._active < self._running:
             self._add()
         if not self._looking:
             self._looking = True
             self._look.set()
+        return future
+
+    def check(self) -> None:
+        """In a call: whether it may be served. Raises :class:`gateway.errors.Overloaded`."""
+        if self._mine.refused:
+            raise Overloaded(f"{self._most} calls are under way, and no more are taken", retry_after=1.0)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -148,6 +157,7 @@ class CallPool:
 
     def _work(self) -> None:
         me = self._mine.worker = _Worker()
+        self._mine.refused = False
         while True:
             if self._active > self._running and self._may_rest():
                 self._wake.get()
@@ -218,6 +228,14 @@ class CallPool:
         for _ in stuck:
             self._add()
         return now
+
+    def _refused(self, future: Future[None], job: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._mine.refused = True
+        try:
+            job(*args)
+        finally:
+            self._mine.refused = False
+            future.set_result(None)
 
     @staticmethod
     def _carry_out(job: Callable[..., object], args: tuple[Any, ...]) -> None:

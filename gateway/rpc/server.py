@@ -26,7 +26,6 @@ from gateway.rpc.pool import CallPool
 from gateway.rpc.probes import Probes
 from gateway.rpc.quick import QuickReads
 from gateway.rpc.reflection import Reflection
-from gateway.rpc.refusal import Refusal
 from gateway.rpc.servicer import ADMIN_SERVICE_NAME, SERVICE_NAME, CheckpointAdminServicer, CheckpointServicer
 from gateway.rpc.sockets import SocketAccess
 from gateway.rpc.streams import StreamServicer
@@ -70,7 +69,6 @@ class GatewayServer:
         self._service = service
         self._admission = Admission(settings.callers, clock)
         self._pool = CallPool(settings.workers, settings.max_concurrent_calls, "rpc")
-        self._refusal = Refusal(self._pool, settings.max_concurrent_calls, calls_of)
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._server = grpc.server(
             cast(ThreadPoolExecutor, self._pool),
@@ -91,10 +89,11 @@ class GatewayServer:
             calls_of,
         )
         self._services = [SERVICE_NAME, health.SERVICE_NAME]
-        self._server.add_generic_rpc_handlers((self._checkpoint_handlers(service, reader, clock),))
+        self._server.add_registered_method_handlers(SERVICE_NAME, self._checkpoint_handlers(service, reader, clock))
         if settings.admin_service:
             self._services.append(ADMIN_SERVICE_NAME)
-            self._server.add_generic_rpc_handlers((self._admin_handlers(service, reader, clock),))
+            handlers = self._admin_handlers(service, reader, clock)
+            self._server.add_registered_method_handlers(ADMIN_SERVICE_NAME, handlers)
         self._probes = Probes(self._services, ready)
         self._server.add_generic_rpc_handlers((self._probes.handlers(),))
         self._reflection = Reflection(self._services)
@@ -146,12 +145,11 @@ class GatewayServer:
         self._pool.shutdown()
         self._probes.close()
         self._reflection.close()
-        self._refusal.close()
         self._streams.close()
 
     def _checkpoint_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
-    ) -> grpc.GenericRpcHandler:
+    ) -> MethodTable:
         servicer, size = CheckpointServicer(service, reader, self._calls_of), self._settings.max_message
         quick = QuickReads(service, reader, self._calls_of("BatchGetCheckpoints"))
 
@@ -162,7 +160,7 @@ class GatewayServer:
             at_once: Quick | None = None,
         ) -> tuple[str, grpc.RpcMethodHandler[bytes, bytes]]:
             calls, admit = self._calls_of(name), self._admission.to(name)
-            return name, unary(method, kind, size, clock, calls, admit, self._pool.waiting, at_once)
+            return name, unary(method, kind, size, clock, calls, admit, self._pool.waiting, at_once, self._pool.check)
 
         methods: MethodTable = dict(
             (
@@ -174,11 +172,11 @@ class GatewayServer:
                 one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
-        return self._refusal.guarded(SERVICE_NAME, methods, self._streams.handlers())
+        return methods | self._streams.handlers()
 
     def _admin_handlers(
         self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
-    ) -> grpc.GenericRpcHandler:
+    ) -> MethodTable:
         servicer, size = CheckpointAdminServicer(service, reader), self._settings.max_message
         methods: MethodTable = {
             "DeleteAppCheckpoints": unary(
@@ -189,6 +187,7 @@ class GatewayServer:
                 self._calls_of("DeleteAppCheckpoints"),
                 self._admission.to("DeleteAppCheckpoints"),
                 self._pool.waiting,
+                check=self._pool.check,
             )
         }
-        return self._refusal.guarded(ADMIN_SERVICE_NAME, methods)
+        return methods

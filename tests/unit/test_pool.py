@@ -172,15 +172,30 @@ def test_more_than_may_wait_are_refused_and_keep_no_place(make: Callable[..., Ca
     again.go.set()
 
 
-def test_it_is_full_with_those_that_have_no_thread_yet(make: Callable[..., CallPool]) -> None:
-    pool = make(most=3, running=1)
+def test_with_too_many_here_further_ones_are_refused_and_are_counted_by_who_hands_them_over(
+    make: Callable[..., CallPool],
+) -> None:
+    pool = make(most=3, running=1, waiting=1)
     jobs = Jobs(pool)
-    jobs.submit(jobs.run, 2)
-    assert not pool.full
-    jobs.submit(jobs.run, 1)
-    assert pool.full
+    assert [pool.submit(jobs.run) for _ in range(3)] == [None] * 3
+    told: list[str] = []
+
+    def ask() -> None:
+        try:
+            pool.check()
+            told.append("served")
+        except Overloaded as error:
+            told.append(error.message)
+
+    refused = pool.submit(ask)
+    assert refused is not None
     jobs.go.set()
-    wait_until(lambda: not pool.full)
+    refused.result(SECONDS)
+    assert told == ["3 calls are under way, and no more are taken"]
+    wait_until(lambda: pool.here == 0)
+    assert pool.submit(ask) is None
+    wait_until(lambda: len(told) == 2)
+    assert told[1] == "served"
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
