@@ -62,10 +62,10 @@ SECTIONS = (
     Section(
         "peers",
         "Cached reads",
-        "`GetCheckpoint` of what is cached, by a gateway as users run it, which checks and counts: one on whose\n"
-        "unix socket everybody may call, and one that looks who calls; beside a bare grpcio server that answers with\n"
-        "the request, and beside servers in Go. All get the same calls, and each server has one core. What grpcio itself costs for a call\n"
-        "is its limit.",
+        "`GetCheckpoint` of what is cached, by a gateway as users run it, which checks and counts: one on whose unix\n"
+        "socket everybody may call, and one that looks who calls; beside a bare grpcio server that answers with the\n"
+        "request, and beside servers in Go. All get the same calls, each with a token, and each server has one core.\n"
+        "What grpcio itself costs for a call is its limit.",
         lambda pace, known: reads.against_peers(pace),
     ),
     Section(
