@@ -87,8 +87,8 @@ SECTIONS = (
     Section(
         "latency",
         "How long a cached read takes",
-        "1,000 a second, whether they are answered or not, each timed from when it was to begin. The echo in Go tells\n"
-        "what of that is the load and the machine.",
+        "1,000 a second, whether they are answered or not, each timed from when it was to begin. The echoes tell\n"
+        "what of that is the load, the machine and the library.",
         lambda pace, known: reads.latencies(pace),
     ),
     Section(

@@ -159,6 +159,7 @@ def latencies(pace: Pace) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, dis() as url:
         contenders = {
             "echo in Go, unix socket": peer("go-echo", f"unix://{folder}/echo.sock"),
+            "bare grpcio echo, unix socket": peer("bare", f"unix://{folder}/bare.sock"),
             "gateway, unix socket": gateway(url, f"unix://{folder}/g.sock"),
             "gateway, TCP": gateway(url, "127.0.0.1:0"),
         }
