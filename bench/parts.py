@@ -25,6 +25,8 @@ ROOT = Path(__file__).parent.parent
 LOAD = str(ROOT / ".cache" / "bench-load")
 SERVER_CORE, LOAD_CORE = 0, 1
 ECHO_METHOD = "/bench.Echo/Get"
+_FAILED = 0.0001
+"""Share of the calls of an open loop that may fail, which is told; a closed one ends at the first."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,12 @@ class Server:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
-        return dict(json.loads(done.stdout))
+        result = dict(json.loads(done.stdout))
+        if result.get("failed", 0) > _FAILED * result.get("calls", 0):
+            raise RuntimeError(f"{' '.join(command)}: {result['failed']} calls failed: {done.stderr.strip()}")
+        if done.stderr:
+            print(done.stderr.strip(), file=sys.stderr)
+        return result
 
 
 @contextmanager

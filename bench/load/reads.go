@@ -107,14 +107,18 @@ func open(conns []*grpc.ClientConn) map[string]any {
 	readAll(conns)
 	count := int(*rate * *seconds)
 	times := make([]time.Duration, count)
+	var failed atomic.Int64
 	began := time.Now()
 	paced(count, func(number int, due time.Time) {
 		if err := get(caller(), conns[number%len(conns)], number%*keys); err != nil {
-			log.Fatal(err)
+			log.Print(err)
+			failed.Add(1)
 		}
 		times[number] = time.Since(due)
 	})
-	return summary(times, time.Since(began))
+	result := summary(times, time.Since(began))
+	result["failed"] = failed.Load()
+	return result
 }
 
 // paced begins calls at the rate, each at its own time. It sleeps in the kernel, as Go's own timers may be a millisecond
