@@ -209,7 +209,9 @@ def write(known: Mapping[str, Figures], seconds: float) -> None:
     figures = {name: [one.as_json() for one in some] for name, some in known.items()}
     data: dict[str, Any] = {"machine": machine, "sections": figures}
     DATA.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    first = [(one.what.split(":")[0], one.value, one.what.startswith("gateway")) for one in known["peers"][:5]]
+    first = [
+        (one.what.split(":")[0], one.value, one.what.startswith(("gateway:", "gateway,"))) for one in known["peers"][:5]
+    ]
     picture = bars("cached reads a second, 16 callers on one connection, one core", first, "/s")
     (IMAGES / "performance-reads.svg").write_text(picture, encoding="utf-8")
     costs = [(one.what, one.value, True) for one in known["features"]]
