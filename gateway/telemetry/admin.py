@@ -61,8 +61,9 @@ class AdminServer:
     def stop(self) -> None:
         """Stop answering."""
         if self._server is not None and self._thread is not None and self._thread.is_alive():
-            self._server.end()
+            self._server.leave()
             self._thread.join()
+            self._server.finish()
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -113,7 +114,20 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         if old:  # this is asked from the middle of the loop, which must not lose descriptors here
             self.trigger.pull_trigger(lambda: [channel.handle_close() for channel in old])
 
-    def end(self) -> None:
-        """Close everything; :meth:`run` returns then."""
-        self.trigger.pull_trigger(lambda: wasyncore.close_all(self._map, ignore_all=True))
+    def leave(self) -> None:
+        """Close every connection; :meth:`run` returns then."""
+        self.trigger.pull_trigger(self._leave)
+
+    def _leave(self) -> None:
+        kept = (self, self.trigger)
+        wasyncore.close_all({at: each for at, each in self._map.items() if each not in kept}, ignore_all=True)
+        self._map.clear()
+
+    def finish(self) -> None:
+        """Close the rest, once :meth:`run` has returned and no thread answers any more.
+
+        Not sooner: who wakes the loop does it by the number of a descriptor, which may be another's by then.
+        """
         self.task_dispatcher.shutdown(cancel_pending=True, timeout=1)
+        if not self.task_dispatcher.threads:
+            self.close()

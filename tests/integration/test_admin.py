@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import urllib3
+import waitress.trigger
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.config import Config, ServerConfig
@@ -70,6 +72,26 @@ def test_the_probes_tell_alive_from_started_from_ready(admin: AdminServer, readi
     assert statuses() == [200, 200, 200]
     readiness.draining()
     assert statuses() == [200, 200, 503]
+
+
+def test_an_answer_that_ends_while_it_stops_wakes_nobody_else(
+    readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = AdminServer("127.0.0.1:0", Sources(readiness, Metrics("1")))
+    server.start()
+    pulled: list[bool] = []
+
+    def late(trigger: Any) -> None:
+        os.write(trigger.trigger, b"x")
+        wait_until(lambda: not trigger.thunks)  # the loop has ended by then; whoever was on its way comes too late
+        os.write(trigger.trigger, b"x")
+        pulled.append(True)
+
+    monkeypatch.setattr(waitress.trigger.trigger, "_physical_pull", late)
+    server.stop()
+    assert pulled
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        ask(server.address, "/healthz")
 
 
 def test_a_probe_says_what_it_found(admin: AdminServer) -> None:
