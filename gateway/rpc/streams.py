@@ -96,7 +96,8 @@ class StreamServicer:
 
     def handlers(self) -> MethodTable:
         """The methods, for ``CheckpointService``."""
-        admit_commits, admit_watch = self._admission.to("StreamCommits"), self._admission.to("WatchCheckpoints")
+        admit_commits = self._admission.to("StreamCommits", lasts=True)
+        admit_watch = self._admission.to("WatchCheckpoints", lasts=True)
 
         def commits(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             return self._serve(

@@ -327,6 +327,27 @@ def test_a_token_that_is_taken_away_holds_no_longer_and_a_new_one_does(door: Doo
     door.stub.CommitCheckpoint(commit_of(), metadata=bearer("none"), timeout=20)
 
 
+def test_what_is_cached_is_for_those_who_may_read_it_and_as_long_as_they_may(door: Door) -> None:
+    request = pb.GetCheckpointRequest(key=key())
+    text = FILE + caller("none", 'access = "read"', apps="app-2")
+    replace(door.file, text)
+
+    def reads(name: str) -> str:
+        return str(door.stub.GetCheckpoint(request, metadata=bearer(name), timeout=20).checkpoint.sequence_number)
+
+    door.stub.CommitCheckpoint(commit_of(number=1), metadata=bearer("writer"), timeout=20)
+    asked = door.emulator.request_count()
+    for _ in range(2):
+        assert [reads("writer"), reads("reader")] == ["1", "1"]
+        assert dict(failure(door.stub.GetCheckpoint, request, bearer("none")).info.metadata)["app"] == APP
+    replace(door.file, text.replace('apps = ["*"]', 'apps = ["app-2"]'))
+    for name in ("writer", "reader"):
+        assert dict(failure(door.stub.GetCheckpoint, request, bearer(name)).info.metadata)["app"] == APP
+    replace(door.file, text)
+    assert reads("writer") == "1"
+    assert door.emulator.request_count() == asked
+
+
 def test_a_broken_file_is_told_once_and_the_callers_stay(door: Door) -> None:
     with capture_logs() as logs:
         replace(door.file, "[[caller]]\nname = 'x'\n")
