@@ -132,6 +132,10 @@ class Server:
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
+    def kernel(self) -> float:
+        """Seconds of that in the kernel, as the system counts them."""
+        return float(psutil.Process(self.pid).cpu_times().system)
+
     def memory(self) -> int:
         """Bytes that it holds (RSS)."""
         return int(psutil.Process(self.pid).memory_info().rss)
@@ -211,23 +215,31 @@ def peer(kind: str, target: str) -> Iterator[Server]:
 
 
 class Contest:
-    """Contenders that are loaded in turns. ``rates`` has calls a second, ``cpu`` seconds for each, by round."""
+    """Contenders that are loaded in turns, by round.
+
+    ``rates`` has calls a second; ``cpu`` the server's seconds for each, ``kernel`` those in the kernel, ``load`` those
+    of whoever calls.
+    """
 
     def __init__(self, contenders: Mapping[str, Server]) -> None:
         self.contenders = contenders
         self.rates: dict[str, list[float]] = {name: [] for name in contenders}
         self.cpu: dict[str, list[float]] = {name: [] for name in contenders}
+        self.kernel: dict[str, list[float]] = {name: [] for name in contenders}
+        self.load: dict[str, list[float]] = {name: [] for name in contenders}
 
     def run(self, pace: Pace, *options: str, filled: bool = False, **own: Sequence[str]) -> Contest:
         """``options`` are for all, ``own`` for one of them, instead; ``filled``: all keys are cached already."""
         for turn in range(pace.rounds + 1):  # the first warms up
             for name, server in self.contenders.items():
-                before = server.cpu()
+                before, kernel = server.cpu(), server.kernel()
                 more = () if turn or filled else ("-prime",)
                 done = server.load(*own.get(name, options), *more, "-seconds", f"{pace.seconds:g}")
                 if turn:
                     self.rates[name].append(done["calls"] / done["seconds"])
                     self.cpu[name].append((server.cpu() - before) / done["calls"])
+                    self.kernel[name].append((server.kernel() - kernel) / done["calls"])
+                    self.load[name].append(done["cpu"] / done["calls"])
         return self
 
     def rate(self, name: str) -> float:

@@ -52,6 +52,7 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 	}
 	var wait sync.WaitGroup
 	times := make([][]time.Duration, *callers)
+	used := cpu()
 	begin := time.Now()
 	until := begin.Add(time.Duration(*seconds * float64(time.Second)))
 	for number := range *callers {
@@ -73,7 +74,18 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 		})
 	}
 	wait.Wait()
-	return summary(slices.Concat(times...), time.Since(begin))
+	result := summary(slices.Concat(times...), time.Since(begin))
+	result["cpu"] = (cpu() - used).Seconds()
+	return result
+}
+
+// cpu is what this program has used of a processor.
+func cpu() time.Duration {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		log.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // readAll has each key read, so that it is cached.
@@ -102,22 +114,25 @@ func hold(conns []*grpc.ClientConn) map[string]any {
 	return closed(conns[:1], get)
 }
 
-// open calls at a steady rate, whether calls are answered or not; times count from when a call was to begin.
+// open calls at a steady rate, whether calls are answered or not; times count from when a call was to begin. How late
+// it began by this program's fault is told apart.
 func open(conns []*grpc.ClientConn) map[string]any {
 	readAll(conns)
 	count := int(*rate * *seconds)
-	times := make([]time.Duration, count)
+	times, late := make([]time.Duration, count), make([]time.Duration, count)
 	var failed atomic.Int64
 	began := time.Now()
 	paced(count, func(number int, due time.Time) {
+		late[number] = time.Since(due)
 		if err := get(caller(), conns[number%len(conns)], number%*keys); err != nil {
 			log.Print(err)
 			failed.Add(1)
 		}
 		times[number] = time.Since(due)
 	})
-	result := summary(times, time.Since(began))
-	result["failed"] = failed.Load()
+	took := time.Since(began)
+	result := summary(times, took)
+	result["failed"], result["late"] = failed.Load(), summary(late, took)
 	return result
 }
 

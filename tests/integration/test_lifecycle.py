@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,27 +75,29 @@ def test_a_client_that_stays_holds_it_for_the_grace_period_alone(emulator: Emula
 
 def test_a_stream_goes_on_while_it_drains_and_ends_answered_when_it_stops(emulator: Emulator, start: Start) -> None:
     running = start(config_for(emulator, server=patient(grace_seconds=0.0)))
-    more = threading.Event()
+    drained, more = threading.Event(), threading.Event()
 
-    def requests() -> list[pb.StreamCommitsRequest]:
+    def requests() -> Iterator[pb.StreamCommitsRequest]:
         for number in (1, 2):
             commit = pb.CommitCheckpointRequest(key=key(), sequence_number=str(number))
             yield pb.StreamCommitsRequest(id=number, commit=commit)
-        more.wait(20)
+            (drained if number == 1 else more).wait(20)
 
     answers = running.client.stub.StreamCommits(requests(), timeout=50)
-    assert next(answers).id in (1, 2)
+    assert next(answers).id == 1
     running.gateway.drain()
     emulator.inject("hold", method="POST")
+    drained.set()
+    emulator.wait_for_held(1)
     with ThreadPoolExecutor(1) as pool:
         stopping = pool.submit(running.gateway.stop, 20.0)
         emulator.release()
-        ids = []
+        assert next(answers).id == 2
         with pytest.raises(grpc.RpcError) as caught:
-            ids += [answer.id for answer in answers]
-        assert Call.of(caught.value).reason == "GATEWAY_DRAINING"
+            next(answers)
         more.set()
         stopping.result(20)
+    assert Call.of(caught.value).reason == "GATEWAY_DRAINING"
     assert emulator.checkpoint(STREAM, APP, 0) == ("2", "")
 
 

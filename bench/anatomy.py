@@ -1,0 +1,150 @@
+"""Where the time of a cached read goes: the kernel, gRPC, and the gateway's own code.
+
+The first two are got from CPU of a loaded server, as the system has it. The gateway's own code is called without a
+server, a million times in a row, so with warm caches; the rest is gRPC.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from bench import assembled
+from bench.parts import Contest, Figure, Pace, all_of, dis, gateway, peer, spread
+from bench.reads import TOKEN, checked
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.rpc.admission import Admission, CallersSettings
+from gateway.rpc.calls import unseen
+from gateway.rpc.handlers import unary
+from gateway.rpc.messages import MessageReader
+from gateway.rpc.pool import CallPool
+from gateway.rpc.quick import QuickReads
+from gateway.rpc.servicer import CheckpointServicer
+from gateway.telemetry.calls import Calls
+from gateway.telemetry.metrics import Metrics
+
+_CALLS = 20_000
+_KEYS = 1000
+_WHOLE = "gateway, callers by token"
+_BARE = "bare grpcio echo"
+Answer = Callable[[bytes, Any], bytes]
+
+
+class _Context:
+    """Of a call, as much as a cached read looks at."""
+
+    def __init__(self) -> None:
+        self._metadata = (("user-agent", "grpc-go"), ("authorization", f"Bearer {TOKEN}"))
+
+    def peer(self) -> str:
+        return "unix:"
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
+
+
+def figures(pace: Pace) -> list[Figure]:
+    """Microseconds of CPU for each call, and what they are of those of the bare server."""
+    with tempfile.TemporaryDirectory() as folder, dis() as url:
+        work = Path(folder)
+        contenders = {
+            _BARE: peer("bare", f"unix://{work}/bare.sock"),
+            _WHOLE: gateway(url, f"unix://{work}/gateway.sock", **checked(work)),
+        }
+        with all_of(contenders) as servers:
+            contest = Contest(servers).run(pace, "-callers", "16", "-token", TOKEN)
+        own = _own_code(pace, work / "callers.toml")
+    base = statistics.median(contest.cpu[_BARE]) * 1e6
+    result: list[Figure] = []
+
+    def tell(what: str, micros: float, of_which: list[float] | None = None) -> None:
+        of = "itself" if what == _BARE else _BARE
+        result.append(Figure(what, micros, "µs", micros / base, of, spread=spread(of_which or [])))
+
+    for name in servers:
+        whole, kernel = (statistics.median(times[name]) * 1e6 for times in (contest.cpu, contest.kernel))
+        tell(name, whole, contest.cpu[name])
+        tell(f"{name}: in the kernel", kernel, contest.kernel[name])
+        if name == _BARE:
+            tell(f"{name}: gRPC, and a message parsed and written", whole - kernel)
+            continue
+        code = statistics.median(own["all"])
+        tell(f"{name}: gRPC", whole - kernel - code)
+        tell(f"{name}: the gateway's own code", code, own["all"])
+        earlier = 0.0
+        for part, values in own.items():
+            if part != "all":
+                tell(f"of which {part}", statistics.median(values) - earlier)
+                earlier = statistics.median(values)
+    return result
+
+
+def _own_code(pace: Pace, callers: Path) -> dict[str, list[float]]:
+    """CPU of the gateway's code for a cached read in µs, by round: with one thing more each time, and with all."""
+    admission = Admission(CallersSettings(callers, check_unix=True))
+    pool = CallPool(1, 10, "bench")
+    try:
+        kinds = {
+            "the read itself": _answer(pool, None, None),
+            "counting it": _answer(pool, Metrics("bench"), None),
+            "looking who calls": _answer(pool, Metrics("bench"), admission),
+        }
+        times: dict[str, list[float]] = {name: [] for name in kinds}
+        for _ in range(2 * pace.rounds):
+            for name, answer in kinds.items():
+                times[name].append(_in(pool, lambda answer=answer: _timed(answer)))
+    finally:
+        pool.shutdown()
+    return {**times, "all": times["looking who calls"]}
+
+
+def _answer(pool: CallPool, metrics: Metrics | None, admission: Admission | None) -> Answer:
+    service = assembled.service(_KEYS, metrics)
+    assembled.fill(service, _KEYS)
+    calls_of = Calls(metrics) if metrics else unseen
+    reader = MessageReader(50)
+    quick = QuickReads(service, reader, calls_of("BatchGetCheckpoints"))
+    handler: grpc.RpcMethodHandler[bytes, bytes] = unary(
+        CheckpointServicer(service, reader, calls_of).get,
+        pb.GetCheckpointRequest,
+        1 << 20,
+        time.monotonic,
+        calls_of("GetCheckpoint"),
+        (admission or Admission()).to("GetCheckpoint"),
+        pool.waiting,
+        quick.one,
+        pool.check,
+    )
+    answer: Answer = handler.unary_unary  # type: ignore[assignment]
+    return answer
+
+
+def _timed(answer: Answer) -> float:
+    requests = [
+        pb.GetCheckpointRequest(
+            key=pb.CheckpointKey(stream_name="bench", app_name="bench", partition_id=str(partition))
+        ).SerializeToString()
+        for partition in range(_KEYS)
+    ]
+    context = _Context()
+    for data in requests:
+        answer(data, context)
+    began = time.thread_time()
+    for turn in range(_CALLS):
+        answer(requests[turn % _KEYS], context)
+    return (time.thread_time() - began) / _CALLS * 1e6
+
+
+def _in(pool: CallPool, job: Callable[[], float]) -> float:
+    """Carried out by a thread of the pool, as calls are."""
+    done: list[float] = []
+    pool.submit(lambda: done.append(job()))
+    while not done:
+        time.sleep(0.01)
+    return done[0]
