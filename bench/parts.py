@@ -41,8 +41,10 @@ class Figure:
     goal: float | None = None
     at_most: bool = False
     spread: float = 0.0
-    noisy: bool = False
-    """a time that this machine's other work shows in, so that it tells of no collapse"""
+    slack: float = 2.0
+    """how many times worse than its goal it may be before that is a collapse: what no noise of this machine explains"""
+    row: str = ""
+    """which of the goals it is a figure of: see ``bench.page.GOALS``"""
 
     @property
     def met(self) -> bool:
@@ -52,11 +54,11 @@ class Figure:
         return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
 
     @property
-    def halfway(self) -> bool:
-        """Whether it is not worse than half as good as its goal: what no noise explains."""
-        if self.goal is None or self.ratio is None or self.noisy:
-            return True
-        return self.ratio <= 2 * self.goal if self.at_most else self.ratio >= self.goal / 2
+    def collapsed(self) -> bool:
+        """Whether it is so much worse than its goal that no noise explains it."""
+        if self.goal is None or self.ratio is None:
+            return False
+        return self.ratio > self.goal * self.slack if self.at_most else self.ratio < self.goal / self.slack
 
     def as_json(self) -> dict[str, Any]:
         """For the file beside the page."""

@@ -184,7 +184,7 @@ def latencies(pace: Pace) -> list[Figure]:
             figures.append(
                 Figure(
                     f"{name}, {part}", micro, "µs", micro / held if held else None, f"{held:g} µs" if held else "",
-                    1.0 if held else None, at_most=True, spread=spread(values), noisy=True,
+                    1.0 if held else None, at_most=True, spread=spread(values), slack=4.0,
                 )
             )  # fmt: skip
         own = late[name]
@@ -235,6 +235,6 @@ def stalled(pace: Pace) -> list[Figure]:
         Figure(
             "p99 of cached reads while DIS stalls", statistics.median(stall for _, stall in values), "µs",
             statistics.median(ratios), "DIS at 20 ms", 2.0, at_most=True, spread=spread(ratios),
-            noisy=True,
+            slack=4.0,
         ),
     ]  # fmt: skip
