@@ -4,6 +4,8 @@ The rules that it keeps, for each key:
 
 - One write is under way at a time. Commits that arrive meanwhile wait in the key's lane; then the run of them at its
   head folds into one write of the highest number. Rewinds and deletes are barriers: they are never folded.
+- After a write that carried several callers the lane lingers, as long as it is likely that they are back with their
+  next commits: one write for them all, and not one for the first and another for the rest.
 - What a read brings replaces what is known only if nothing was heard since the read was asked for. So a slow read never
   overwrites a newer commit or a newer read, and no reader is taken back.
 - A write whose outcome is not known leaves a doubt: nothing is served, and no commit decided, before DIS was asked.
@@ -34,6 +36,7 @@ from gateway.checkpoints.work import (
     Effect,
     Event,
     Job,
+    Linger,
     Note,
     Outdated,
     Phase,
@@ -64,6 +67,10 @@ _OTHERS_WRITE = frozenset({"CONSUMER_FENCED", "CONSUMER_GROUP_REBALANCING"})
 """Reasons that say that another consumer has, or soon will have, taken over: what is known is no longer the newest."""
 _VALUE_REFUSED = frozenset({"SEQUENCE_NUMBER_OUT_OF_RANGE", "SEQUENCE_NUMBER_INVALID"})
 """Reasons that are about one number, and say nothing about the lower ones that were folded into it."""
+_LINGER_SHARE = 0.25
+"""For how much of the time of a write its callers are waited for, before the next"""
+_LINGER_MIN, _LINGER_MAX = 0.0005, 0.005
+"""and the bounds of that, in seconds: below the first it is not worth while"""
 _LOOKED_AT = 2000
 """Keys that a look at the lanes goes through: the lock is held for it."""
 
@@ -97,7 +104,7 @@ class _KeyState:
 
     known: Known | None
     queue: deque[WriteCall] = field(default_factory=deque)
-    writing: WriteJob | ReadJob | None = None
+    writing: WriteJob | ReadJob | Linger | None = None
     flights: list[ReadJob] = field(default_factory=list)
     overtaken: list[ReadCall] = field(default_factory=list)
     """reads that a write has overtaken: they are read for again while no write is under way"""
@@ -189,7 +196,17 @@ class Core:
         else:
             state.writing = None
             self._write_finished(state, job, outcome)
+            if outcome is None:
+                self._linger(state, job)
         self._go_on(state, job.key)
+        return self._taken()
+
+    def lingered(self, linger: Linger) -> list[Effect]:
+        """A lane has lingered for long enough, if it still does."""
+        state = self._states.get(linger.key)
+        if state is not None and state.writing is linger:
+            state.writing = None
+            self._go_on(state, linger.key)
         return self._taken()
 
     def abandon(self) -> list[Effect]:
@@ -371,6 +388,8 @@ class Core:
             self._waiting -= len(state.queue)
             state.queue.clear()
             state.overtaken.clear()
+        if isinstance(state.writing, Linger) and (self._draining or state.overtaken or _gathered(state)):
+            state.writing = None
         if state.writing is None and state.overtaken:
             calls, state.overtaken = state.overtaken, []
             state.writing = self._fly(state, key, now, calls=calls)
@@ -381,6 +400,13 @@ class Core:
                 self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
             self._begin(state, key, [call for call in batch if call not in late], now)
         self._drop_if_idle(state, key)
+
+    def _linger(self, state: _KeyState, job: WriteJob) -> None:
+        now = self._clock()
+        linger = Linger(job.key, now, min(_LINGER_MAX, (now - job.at) * _LINGER_SHARE), len(job.calls))
+        if linger.callers > 1 and linger.seconds >= _LINGER_MIN:
+            state.writing = linger
+            self._effects.append(linger)
 
     def _fold(self, queue: deque[WriteCall]) -> list[WriteCall]:
         """Take the head of the lane, and what may go in one write with it."""
@@ -565,7 +591,9 @@ class Core:
 
 def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
     job = state.writing
-    if isinstance(job, ReadJob):
+    if isinstance(job, Linger):
+        doing, carried = "linger", 0
+    elif isinstance(job, ReadJob):
         doing, carried = "compare", len(job.deciding)
     elif job is not None:
         doing, carried = "write" if job.commit else "delete", len(job.calls)
@@ -580,6 +608,14 @@ def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
         len(state.flights),
         sum(len(flight.calls) for flight in state.flights) + len(state.overtaken),
     )
+
+
+def _gathered(state: _KeyState) -> bool:
+    """Whether as many wait as a lane lingers for, or one to whom nothing can be added."""
+    linger, queue = state.writing, state.queue
+    if not (isinstance(linger, Linger) and queue):
+        return False
+    return len(queue) >= linger.callers or not _folds(queue[0], queue[-1])
 
 
 def _folds(head: WriteCall, other: WriteCall) -> bool:

@@ -28,6 +28,7 @@ from gateway.checkpoints.work import (
     Effect,
     Event,
     Job,
+    Linger,
     Note,
     Outdated,
     ReadCall,
@@ -37,7 +38,7 @@ from gateway.checkpoints.work import (
     Start,
     WriteJob,
 )
-from gateway.checkpoints.workers import Workers
+from gateway.checkpoints.workers import Later, Workers
 from gateway.errors import (
     CommitOutcomeUnknown,
     DeadlineTooShort,
@@ -231,6 +232,7 @@ class CheckpointService:
     _listing: set[Callable[[], None]] = field(init=False, default_factory=set)
     _draining: bool = field(init=False, default=False)
     _workers: Workers = field(init=False)
+    _later: Later = field(init=False)
     _watches: Watches = field(init=False, default_factory=Watches)
     _limit: LogLimit = field(init=False)
 
@@ -238,6 +240,7 @@ class CheckpointService:
         self.cache = CheckpointCache(self.max_entries)
         self._core = Core(self.settings, self.cache, self.clock)
         self._workers = Workers(self.concurrency, "upstream")
+        self._later = Later(self.clock, "linger")
         self._limit = LogLimit(self.clock)
 
     # one checkpoint
@@ -434,6 +437,7 @@ class CheckpointService:
         with self._idle:
             ended = self._idle.wait_for(lambda: not self._writing, seconds)
         self._workers.close()
+        self._later.close()
         return ended
 
     def depth(self) -> int:
@@ -508,6 +512,8 @@ class CheckpointService:
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
             elif isinstance(effect, Outdated):
                 self._refresh_watched(effect.key)
+            elif isinstance(effect, Linger):
+                self._later.put(effect.at + effect.seconds, partial(self._lingered, effect))
         for answer in (effect for effect in effects if isinstance(effect, Answer)):
             answer.call.answered(answer.result)
         for note in (effect for effect in effects if isinstance(effect, Note)):
@@ -532,6 +538,11 @@ class CheckpointService:
                     self._writing -= 1
                     if not self._writing:
                         self._idle.notify_all()
+
+    def _lingered(self, linger: Linger) -> None:
+        with self._lock:
+            effects = self._core.lingered(linger)
+        self._perform(effects)
 
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:

@@ -25,9 +25,9 @@ class CachedKey:
 class Lane:
     """A key with something under way.
 
-    ``doing`` is what its lane does now (``write``, ``delete``, ``compare``: asks DIS before it decides on a commit, or
-    nothing), for so many ``seconds``, for the sake of ``carried`` calls, while ``waiting`` wait. ``reads`` are under
-    way to DIS beside it, for ``readers``.
+    ``doing`` is what its lane does now (``write``, ``delete``, ``compare``: asks DIS before it decides on a commit,
+    ``linger``: waits for callers to come back, or nothing), for so many ``seconds``, for the sake of ``carried`` calls,
+    while ``waiting`` wait. ``reads`` are under way to DIS beside it, for ``readers``.
     """
 
     key: CheckpointKey

@@ -166,6 +166,19 @@ class Start:
     job: Job
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Linger:
+    """A lane waits a moment before its next write, for ``callers`` to come back. Hand it to ``Core.lingered``.
+
+    It began ``at``, on the core's clock, and lasts ``seconds`` at most.
+    """
+
+    key: CheckpointKey
+    at: float
+    seconds: float
+    callers: int
+
+
 @dataclass(slots=True)  # frozen ones take three times as long to make, and each call has some
 class Answer:
     """Tell a caller how its call ended."""
@@ -218,4 +231,4 @@ class Note:
     age: float | None = None
 
 
-Effect = Start | Answer | Changed | Outdated | Note
+Effect = Start | Linger | Answer | Changed | Outdated | Note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
@@ -62,3 +63,44 @@ class Workers:
                 job()
             except Exception:
                 log.exception("upstream_call_failed_unexpectedly")
+
+
+class Later:
+    """Carries jobs out a little later, in the order in which they were put in: one thread, once it is needed.
+
+    ``clock`` gives seconds. Where no thread can be started, a job is carried out at once.
+    """
+
+    def __init__(self, clock: Callable[[], float], name: str) -> None:
+        self._clock = clock
+        self._name = name
+        self._jobs: SimpleQueue[tuple[float, Callable[[], None]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = False
+
+    def put(self, at: float, job: Callable[[], None]) -> None:
+        """Have it carried out ``at`` a time of the clock, or soon after; it takes care of its own errors."""
+        with self._lock:
+            if not self._started:
+                try:
+                    threading.Thread(target=self._work, name=self._name, daemon=True).start()
+                    self._started = True
+                except RuntimeError:  # the system gives no more
+                    pass
+            if self._started:
+                self._jobs.put((at, job))
+                return
+        job()
+
+    def close(self) -> None:
+        """Let the thread go, once all is carried out."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (one := self._jobs.get()) is not None:
+            at, job = one
+            time.sleep(max(0.0, at - self._clock()))
+            try:
+                job()
+            except Exception:
+                log.exception("write_not_begun_unexpectedly")

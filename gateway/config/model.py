@@ -172,7 +172,11 @@ class CacheConfig(Section, frozen=True, kw_only=True):
 
 
 class CommitsConfig(Section, frozen=True, kw_only=True):
-    """The lanes of commits: one write of a key is under way at a time, the rest waits and folds into the next."""
+    """The lanes of commits: one write of a key is under way at a time, the rest waits and folds into the next.
+
+    After a write for several callers the next one waits for them to come back: a quarter of the time of that write, at
+    most 5 ms.
+    """
 
     regress: Annotated[
         RegressPolicy,

@@ -25,6 +25,7 @@ from gateway.checkpoints.work import (
     Effect,
     Event,
     Job,
+    Linger,
     Note,
     Outdated,
     ReadCall,
@@ -148,9 +149,9 @@ class Begun:
 
 @dataclass
 class Running:
-    """A job under way. ``done``: a read was sampled, a write applied."""
+    """A job or a pause under way. ``done``: a read was sampled, a write applied."""
 
-    job: Job
+    job: Job | Linger
     done: bool = False
     sample: Checkpoint | None = None
 
@@ -163,6 +164,8 @@ class Options:
     faults: bool
     settings: CoreSettings
     max_entries: int
+    commits: int
+    """how often somebody commits: where it is often, many wait in the lanes"""
 
 
 def options(rng: random.Random) -> Options:
@@ -172,9 +175,11 @@ def options(rng: random.Random) -> Options:
         stale_ttl=rng.choice([0.0, 30.0]),
         regress=RegressPolicy.REJECT,
         max_queue=rng.choice([3, 100]),
-        max_waiting=rng.choice([5, 1000]),
+        max_waiting=rng.choice([2, 5, 1000, 1000]),
     )
-    return Options(rng.random() < 0.5, rng.random() < 0.8, settings, rng.choice([1, 100, 100]))
+    return Options(
+        rng.random() < 0.5, rng.random() < 0.8, settings, rng.choice([1, 100, 100]), rng.choice([20, 20, 80])
+    )
 
 
 class World:
@@ -202,6 +207,7 @@ class World:
         self.outdated: set[CheckpointKey] = set()
         self.shown: dict[CheckpointKey, tuple[int, Checkpoint | None]] = {}
         self.tags = 0
+        self.lingered = 0
         self.log: list[str] = []
         self.events: dict[Event, int] = {}
         self.readers = [
@@ -230,7 +236,7 @@ class World:
                 self._pass,
                 self._list,
             ],
-            [14, 20, 3, 4, 45, 5, 6, 3],
+            [14, self.options.commits, 3, 4, 45, 5, 6, 3],
         )[0]
         action()
 
@@ -321,6 +327,12 @@ class World:
 
     def _progress_of(self, running: Running, *, faults: bool) -> None:
         job = running.job
+        if isinstance(job, Linger):
+            self.running.remove(running)
+            self.lingered += 1
+            self.log.append(f"{self.step}: lingered for {job.callers} of {job.key.partition_id[-1]}")
+            self._take(self.core.lingered(job))
+            return
         if not running.done and not (faults and self.rng.random() < 0.15):
             running.done = True
             if isinstance(job, ReadJob):
@@ -406,6 +418,9 @@ class World:
                 self.running.append(Running(effect.job))
                 writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob)]
                 need(len(writes) == len(set(writes)), "one write of a key is under way at a time")
+            elif isinstance(effect, Linger):
+                need(0 < effect.seconds <= 0.005, "a lane lingers for a moment only")
+                self.running.append(Running(effect))
             elif isinstance(effect, Answer):
                 self._answered(effect.call, effect.result)
             elif isinstance(effect, Changed):

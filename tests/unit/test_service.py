@@ -385,7 +385,7 @@ class Submitted:
 
     @property
     def outcome(self) -> str:
-        result = self.future.result(30)
+        result = self.future.result(10)
         if isinstance(result, CommitResult):
             effective = result.effective.sequence_number
             return f"superseded by {effective}" if result.superseded else f"committed {effective}"
@@ -417,6 +417,95 @@ def test_commits_that_wait_fold_into_the_highest_and_other_keys_go_on(rig: Rig) 
     ]
     assert rig.store.calls == ["commit 10", "commit 5", "commit 14"]
     assert rig.counted[Event.FOLDED] == 3
+
+
+class Lingering:
+    """A lane that has just written for the callers of 12 and 13, in 1,000 s, and lingers for them."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        first = Held(rig, "commit")
+        submit(rig, 11)
+        first.wait()
+        folded = [submit(rig, number) for number in (12, 13)]
+        second = Held(rig, "commit")
+        first.release()
+        second.wait()
+        rig.clock.now += 1000.0
+        second.release()
+        assert [one.outcome for one in folded] == ["superseded by 13", "committed 13"]
+        assert self.writes() == ["commit 11", "commit 13"]
+
+    def writes(self) -> list[str]:
+        return self.rig.store.calls
+
+
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.checkpoints.core._LINGER_MAX", 1000.0)
+
+
+@pytest.mark.usefixtures("long")
+def test_callers_that_come_back_after_a_write_for_many_go_into_one(rig: Rig) -> None:
+    lingering = Lingering(rig)
+    first = submit(rig, 14)
+    assert rig.service.lanes(1)[0].doing == "linger"
+    second = submit(rig, 15)
+    assert [first.outcome, second.outcome] == ["superseded by 15", "committed 15"]
+    assert lingering.writes()[2:] == ["commit 15"]
+
+
+@pytest.mark.usefixtures("long")
+@pytest.mark.parametrize("how", [{"allow_rewind": True}, {"membership": Membership("c", "1")}])
+def test_a_lane_lingers_no_longer_for_what_cannot_be_folded(rig: Rig, how: dict[str, Any]) -> None:
+    lingering = Lingering(rig)
+    waiting = [submit(rig, 14), submit(rig, 15, **how)]
+    assert [one.outcome for one in waiting] == ["committed 14", "committed 15"]
+    assert lingering.writes()[2:] == ["commit 14", "commit 15"]
+
+
+@pytest.mark.usefixtures("long")
+def test_a_delete_and_a_stop_are_not_lingered_for(make: Callable[..., Rig]) -> None:
+    lingering = Lingering(make())
+    lingering.rig.delete()
+    assert lingering.writes()[2:] == ["delete"]
+    other = Lingering(make())
+    waiting = submit(other.rig, 14)
+    other.rig.service.drain()
+    assert waiting.outcome == "GATEWAY_DRAINING"
+    assert other.rig.service.active() == 0
+
+
+@pytest.mark.usefixtures("long")
+def test_a_caller_that_gives_up_while_its_lane_lingers_leaves_no_trace(rig: Rig) -> None:
+    lingering = Lingering(rig)
+    waiting = submit(rig, 14)
+    waiting.give_up()
+    assert waiting.outcome == "DEADLINE_TOO_SHORT"
+    assert [submit(rig, 15).number, submit(rig, 16).outcome] == [15, "committed 16"]
+    assert lingering.writes()[2:] == ["commit 16"]
+
+
+def test_where_nobody_comes_back_a_lane_lingers_for_milliseconds(rig: Rig) -> None:
+    lingering = Lingering(rig)
+    assert submit(rig, 14).outcome == "committed 14"
+    assert lingering.writes()[2:] == ["commit 14"]
+    wait_until(lambda: rig.service.active() == 0)
+
+
+def test_a_lane_that_can_have_no_thread_to_linger_goes_on_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "linger":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr("gateway.checkpoints.core._LINGER_MAX", 1000.0)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    lingering = Lingering(rig)
+    assert submit(rig, 14).outcome == "committed 14"
+    assert lingering.writes()[2:] == ["commit 14"]
 
 
 def test_of_equal_numbers_the_latest_metadata_is_stored_and_all_share_the_outcome(rig: Rig) -> None:
