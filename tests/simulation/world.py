@@ -164,8 +164,12 @@ class Options:
     faults: bool
     settings: CoreSettings
     max_entries: int
+    reads: int
+    """how often somebody reads"""
     commits: int
     """how often somebody commits: where it is often, many wait in the lanes"""
+    others: int
+    """how often another program writes, if there is one"""
 
 
 def options(rng: random.Random) -> Options:
@@ -178,7 +182,13 @@ def options(rng: random.Random) -> Options:
         max_waiting=rng.choice([2, 5, 1000, 1000]),
     )
     return Options(
-        rng.random() < 0.5, rng.random() < 0.8, settings, rng.choice([1, 100, 100]), rng.choice([20, 20, 80])
+        external=rng.random() < 0.5,
+        faults=rng.random() < 0.8,
+        settings=settings,
+        max_entries=rng.choice([1, 100, 100]),
+        reads=rng.choice([14, 14, 40]),
+        commits=rng.choice([20, 20, 20, 20, 80]),
+        others=rng.choice([4, 4, 12]),
     )
 
 
@@ -236,7 +246,7 @@ class World:
                 self._pass,
                 self._list,
             ],
-            [14, self.options.commits, 3, 4, 45, 5, 6, 3],
+            [self.options.reads, self.options.commits, 3, self.options.others, 45, 5, 6, 3],
         )[0]
         action()
 

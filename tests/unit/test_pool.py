@@ -12,7 +12,9 @@ from gateway.errors import Overloaded
 from gateway.rpc.pool import LOOK_SECONDS, CallPool
 from tests.support import wait_until
 
-SECONDS = 20
+SECONDS = 10
+STANDS_STILL = 3 * SECONDS
+"""longer than anybody waits for it"""
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ class Jobs:
             self.running += 1
             self.most = max(self.most, self.running)
         self.begun.release()
-        assert self.go.wait(SECONDS)
+        assert self.go.wait(STANDS_STILL)
         with self.lock:
             self.running -= 1
 
@@ -53,7 +55,7 @@ class Jobs:
         try:
             with self.pool.waiting():
                 self.begun.release()
-                assert self.go.wait(SECONDS)
+                assert self.go.wait(STANDS_STILL)
         except Overloaded:
             self.refused.set()
 
@@ -63,7 +65,9 @@ class Jobs:
 
     def begin(self, count: int) -> None:
         for _ in range(count):
-            assert self.begun.acquire(timeout=SECONDS)
+            if not self.begun.acquire(timeout=SECONDS):
+                self.go.set()
+                pytest.fail("it has not begun")
 
 
 class Busy:
@@ -108,7 +112,7 @@ def test_it_is_made_up_for_while_others_are_in_the_queue_already(make: Callable[
         here.set()
         assert queued.wait(SECONDS)
         with pool.waiting():
-            done.append(go.wait(SECONDS))  # which only the second one lets go
+            done.append(go.wait(STANDS_STILL))  # which only the second one lets go
 
     pool.submit(first)
     assert here.wait(SECONDS)
