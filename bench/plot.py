@@ -21,9 +21,12 @@ text { fill: #9198a1 }
 """
 
 
-def bars(title: str, rows: Sequence[tuple[str, float, bool]], unit: str, goal: float | None = None) -> str:
-    """Each row is a name, a value and whether it is the gateway's; ``goal`` is a line across."""
-    height = _TOP + _ROW * len(rows) + 12
+def bars(
+    title: str, rows: Sequence[tuple[str, float, bool]], unit: str, goal: float | None = None, note: str = ""
+) -> str:
+    """Each row is a name, a value and whether it is the gateway's; ``goal`` is a line across, ``note`` a last line."""
+    below = _TOP + _ROW * len(rows)
+    height = below + (_ROW if note else 0) + 12
     most = max([value for _, value, _ in rows] + ([goal] if goal else []))
     across = (_WIDTH - _LEFT - _RIGHT) / most
     parts = [
@@ -42,7 +45,9 @@ def bars(title: str, rows: Sequence[tuple[str, float, bool]], unit: str, goal: f
         )
     if goal:
         x = _LEFT + goal * across
-        parts.append(f'<path class="goal" d="M{x:.1f} {_TOP - 6}V{height - 8}"/>\n')
+        parts.append(f'<path class="goal" d="M{x:.1f} {_TOP - 6}V{below + 4}"/>\n')
+    if note:
+        parts.append(f'<text x="{_WIDTH - 8}" y="{below + 22}" text-anchor="end">{escape(note)}</text>\n')
     return "".join(parts) + "</svg>\n"
 
 
