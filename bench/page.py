@@ -35,12 +35,12 @@ two, and writes nothing. The ratios are what counts: figures of one run may be c
 machines may not. Of each round each contender gets a short turn, each round in another order, so that noise hits all
 alike. A value is the median over the rounds. A ratio is the median of the ratios within a round, so not quite the ratio
 of two medians; its spread is half the distance of the quartiles. A goal that is missed by no more than that, and by no
-more than a tenth, is within noise. The server has one core, the load, a program in Go, another. `before` is the ratio of the last commit, from
-[performance.json](performance.json).
+more than a tenth, is within noise. The server has one core, the load, a program in Go, another. `before` is the ratio
+of the last commit, from [performance.json](performance.json).
 
 What is cached stays cached: a gateway of the bench keeps what it has read for a day, where by default
-(`cache.ttl_seconds`) it is two seconds, and a key costs a read of DIS again as often as it has expired. What the
-default makes of it depends on how many keys are read how often.
+(`cache.ttl_seconds`) it is two seconds, after which the next read of a key asks DIS again. What that makes of many keys
+stands in the rows of keys that expire, in [the first table](#cached-reads).
 
 This run: {machine}.{warning}
 """
@@ -205,7 +205,7 @@ SECTIONS = (
     Section(
         "growth",
         "Growth",
-        "Many keys are a million, 100,000 with `--quick`, of the gateway's server and cache alone, without metrics.\n"
+        "Many keys are a million, 100,000 with `--quick`, of the gateway's server, cache and metrics alone.\n"
         "The connections are those of a whole gateway.",
         lambda pace, known: reads.growth(pace),
     ),
