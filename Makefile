@@ -121,7 +121,7 @@ $(BENCH_LOAD): $(wildcard bench/load/*.go bench/load/go.*) $(wildcard clients/go
 bench: $(BIN)/.ready $(BENCH_LOAD) ## Measure beside peers, and write docs/performance.md (needs Go)
 	$(BIN)/python -m bench.page
 
-bench-quick: $(BIN)/.ready $(BENCH_LOAD) ## The same in two minutes; writes nothing
+bench-quick: $(BIN)/.ready $(BENCH_LOAD) ## The same in shorter turns; writes nothing
 	$(BIN)/python -m bench.page --quick
 
 bench-check: $(BIN)/.ready $(BENCH_LOAD) ## As quick, and fails where a ratio is far worse than its goal

@@ -1,7 +1,7 @@
 """Measures everything, and writes docs/performance.md with its figures beside it.
 
 python -m bench.page             all of it, some twenty minutes; writes the page
-python -m bench.page --quick     the same in two minutes, to look at; writes nothing
+python -m bench.page --quick     the same in shorter turns, to look at; writes nothing
 python -m bench.page --check     as quick, and fails where a ratio is worse than its goal by more than its margin
 """
 
@@ -31,12 +31,12 @@ HEAD = """\
 # Performance
 
 `make bench` measures this and writes this page, in {minutes} minutes; `make bench-quick` measures the same in
-two, and writes nothing. The ratios are what counts: figures of one run may be compared with each other, those of two
-machines may not. Of each round each contender gets a short turn, each round in another order, so that noise hits all
-alike. A value is the median over the rounds. A ratio is the median of the ratios within a round, so not quite the ratio
-of two medians; its spread is half the distance of the quartiles. A goal that is missed by no more than that, and by no
-more than a tenth, is within noise. The server has one core, the load, a program in Go, another. `before` is the ratio
-of the last commit, from [performance.json](performance.json).
+{quick}, and writes nothing. The ratios are what counts: figures of one run may be compared with each other,
+those of two machines may not. Of each round each contender gets a short turn, each round in another order, so that
+noise hits all alike. A value is the median over the rounds. A ratio is the median of the ratios within a round, so not
+quite the ratio of two medians; its spread is half the distance of the quartiles. A goal that is missed by no more than
+that, and by no more than a tenth, is within noise. The server has one core, the load, a program in Go, another.
+`before` is the ratio of the last commit, from [performance.json](performance.json).
 
 What is cached stays cached: a gateway of the bench keeps what it has read for a day, where by default
 (`cache.ttl_seconds`) it is two seconds, after which the next read of a key asks DIS again. What that makes of many keys
@@ -44,6 +44,7 @@ stands in the rows of keys that expire, in [the first table](#cached-reads).
 
 This run: {machine}.{warning}
 """
+QUICK_MINUTES = "two to three"
 PICTURES = """
 ![cached reads a second](images/performance-reads.svg)
 
@@ -123,9 +124,9 @@ GOALS = (
         "growth",
         "from a thousand keys to a million, from 1 connection to 1,000",
         "within 10%",
-        "With 1,000 connections that are busy in turn gRPC itself does less: a bare echo loses as much. With a million "
-        "keys that are read in turn none is met again soon: what is remembered of reads, with their answers, has room "
-        "for 2,048.",
+        "With 1,000 connections that are busy in turn gRPC itself does less: [the same table](#growth) has what a bare "
+        "echo loses. With a million keys that are read in turn none is met again soon: what is remembered of reads, "
+        "with their answers, has room for 2,048.",
     ),
 )
 
@@ -381,7 +382,7 @@ def write(known: Mapping[str, Figures], seconds: float) -> None:
     """The page, the figures as JSON, and the pictures."""
     before, machine = committed(), _machine()
     warning = f"\n\n**{cramped()}**" if cramped() else ""
-    text = HEAD.format(machine=machine, minutes=round(seconds / 60), warning=warning)
+    text = HEAD.format(machine=machine, minutes=round(seconds / 60), quick=QUICK_MINUTES, warning=warning)
     text += f"\n## The goals\n\n{summary(known)}{PICTURES}"
     for section in SECTIONS:
         words = f"{section.text}\n\n" if section.text else ""
@@ -425,7 +426,7 @@ def _options() -> argparse.Namespace:
         epilog=f"sections:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="in two minutes, and write nothing")
+    parser.add_argument("--quick", action="store_true", help=f"in {QUICK_MINUTES} minutes, and write nothing")
     parser.add_argument("--check", action="store_true", help="as --quick; fail where something has collapsed")
     parser.add_argument(
         "--only", nargs="+", metavar="SECTION", choices=[one.name for one in SECTIONS], default=[],

@@ -92,7 +92,7 @@ class Pace:
 
 
 FULL = Pace(9, 1.0, 1.0)
-QUICK = Pace(3, 0.2, 0.1)
+QUICK = Pace(3, 0.15, 0.1)
 
 
 def spread(values: Sequence[float]) -> float:
