@@ -29,6 +29,7 @@ def bars(
     height = below + (_ROW if note else 0) + 12
     most = max([value for _, value, _ in rows] + ([goal] if goal else []))
     across = (_WIDTH - _LEFT - _RIGHT) / most
+    line = goal * across if goal else 0.0
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
@@ -38,14 +39,14 @@ def bars(
     for place, (name, value, ours) in enumerate(rows):
         y = _TOP + _ROW * place
         width = max(1.0, value * across)
+        beside = line if 0 <= line - width < _RIGHT else width  # the line does not cross the number
         parts.append(
             f'<text x="{_LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>'
             f'<rect class="{"ours" if ours else "other"}" x="{_LEFT}" y="{y}" width="{width:.1f}" height="18" rx="2"/>'
-            f'<text x="{_LEFT + width + 6:.1f}" y="{y + 14}">{_short(value)} {escape(unit)}</text>\n'
+            f'<text x="{_LEFT + beside + 6:.1f}" y="{y + 14}">{_short(value)} {escape(unit)}</text>\n'
         )
     if goal:
-        x = _LEFT + goal * across
-        parts.append(f'<path class="goal" d="M{x:.1f} {_TOP - 6}V{below + 4}"/>\n')
+        parts.append(f'<path class="goal" d="M{_LEFT + line:.1f} {_TOP - 6}V{below + 4}"/>\n')
     if note:
         parts.append(f'<text x="{_WIDTH - 8}" y="{below + 22}" text-anchor="end">{escape(note)}</text>\n')
     return "".join(parts) + "</svg>\n"
