@@ -115,9 +115,8 @@ GOALS = (
         "memory",
         "memory: idle, for each of a million cached keys, after an hour of churn",
         "≤ 64 MiB, ≤ 600 bytes, no growth",
-        "Most of what an idle gateway holds are the interpreter, gRPC and other libraries. What a cached key takes "
-        "depends on how many there are, as a dictionary grows in steps: what counts is a million, and not the fewer "
-        "of `--quick`.",
+        "What an idle gateway holds is mostly the interpreter, gRPC and other libraries; what a cached key takes, and "
+        "what grows, is the gateway's own.",
     ),
     Goal("start", "start to serving", "≤ 0.8 s"),
     Goal(
@@ -143,7 +142,8 @@ SECTIONS = (
         "unix socket everybody may call, and one that looks who calls, which is what the goal is about; beside a bare\n"
         "grpcio server that answers with the request, and beside servers in Go. All get the same calls, each with a\n"
         "token, and each server has one core. The bare server is grpcio as it is commonly used, and not the most that\n"
-        "it can do: an echo of raw bytes, in the gateway's own pool, does more.",
+        "it can do: an echo of raw bytes, in the gateway's own pool, does more. Keys that expire do so after two\n"
+        "seconds, as by default, and cost a read of DIS each time.",
         lambda pace, known: reads.against_peers(pace),
     ),
     Section(
@@ -164,11 +164,15 @@ SECTIONS = (
         "without",
         "What the way of a call owes to what",
         "The gateway beside itself without one thing at a time. What gained less than 3% is not there: a frozen or\n"
-        "absent collector, another switch interval, counters without a lock, more or fewer threads.",
+        "absent collector, another switch interval, counters without a lock, more or fewer threads. A goal is the\n"
+        "most that may be left without the thing: where it is more, the thing gains nothing any more.",
         lambda pace, known: without.figures(pace),
     ),
     Section(
-        "batches", "A hundred keys in one call", "Keys a second, all cached.", lambda pace, known: reads.batches(pace)
+        "batches",
+        "A hundred keys in one call",
+        "Keys a second where all are cached, and how long it takes where none is.",
+        lambda pace, known: reads.batches(pace),
     ),
     Section(
         "latency",
@@ -199,7 +203,8 @@ SECTIONS = (
         "upstream",
         "A read of DIS",
         "CPU in the client, all in one process in turns. The signature of the gateway's client is made anew for each\n"
-        "call, and its answer checked.",
+        "call, and its answer checked. A whole gateway that caches nothing is another process; its CPU is that of\n"
+        "serving the call, too.",
         lambda pace, known: upstream.figures(pace),
     ),
     Section("cpu", "A cached read beside a read by the SDK", "CPU for each.", _cpu),
@@ -214,7 +219,8 @@ SECTIONS = (
         "memory",
         "Memory",
         "The cache and its bookkeeping in a process of its own. An hour of churn is 3.6 million reads and commits,\n"
-        "done as fast as they go; with `--quick` a tenth of that.",
+        "done as fast as they go; with `--quick` a tenth of that. Beside it a whole gateway, before and after many\n"
+        "calls.",
         lambda pace, known: memory.figures(pace),
     ),
     Section("start", "A gateway that has nothing to do", "", lambda pace, known: start.figures(pace)),

@@ -128,9 +128,9 @@ def tied(core: int | None = None) -> dict[str, Any]:
 
 @contextmanager
 def process(
-    core: int, *command: str, errors: bool = False, root: Path = ROOT, **env: str
+    core: int | None, *command: str, errors: bool = False, root: Path = ROOT, **env: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """Running on a core, until the end of the block. Of its two outputs the one that is read is a pipe."""
+    """Running on a core, or on any, until the end of the block. Of its two outputs the one that is read is a pipe."""
     one = subprocess.Popen(
         command,
         env={**os.environ, **env},
