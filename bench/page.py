@@ -373,14 +373,13 @@ def check(pace: Pace, known: Mapping[str, Figures]) -> int:
     margins = Counter(one.slack for some in known.values() for one in some if one.goal is not None)
     idle = [name for name, some in known.items() if all(one.goal is None for one in some)]
     found = collapsed(pace, known)
-    bad = Counter(one.slack for one in found)
     for one in found:
         print(f"collapsed: {one.what}: {one.ratio:.2f} of {one.of}, the goal is {_limit(one)}", file=sys.stderr)
     if idle:
         print(f"bench: nothing to check in {', '.join(idle)}")
-    for slack, count in sorted(margins.items()):
-        times = f"no worse than {slack:g} times their goal" if slack > 1 else "no worse than their goal"
-        print(f"bench: {count - bad[slack]} of {count} {times}")
+    told = ", ".join(f"{count} than {slack:.3g}" for slack, count in sorted(margins.items()))
+    count = margins.total()
+    print(f"bench: {count - len(found)} of {count} are no worse than so many times their goal: {told or 'none'}")
     return 1 if found or not margins else 0
 
 

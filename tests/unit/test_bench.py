@@ -52,7 +52,10 @@ def test_a_base_that_is_far_from_the_committed_one_is_told() -> None:
 def test_a_check_that_looks_at_nothing_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert page.check(QUICK, {"features": [replace(READ, goal=None)]}) == 1
     assert page.check(QUICK, {"features": [replace(READ, goal=None)], "peers": [READ]}) == 0
-    assert "nothing to check in features\nbench: 1 of 1 no worse than 2 times their goal" in capsys.readouterr().out
+    assert (
+        "nothing to check in features\nbench: 1 of 1 are no worse than so many times their goal: 1 than 2"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.skipif(not CORES, reason="the system does not tell cores")
