@@ -89,9 +89,9 @@ GOALS = (
         "latency",
         "a cached read at 1,000 a second in an open loop, unix socket and TCP",
         "p90 ≤ 0.5 ms, p99 ≤ 1 ms",
-        "Told is all of the time, with what the load, the machine and the library take. The echoes in "
-        "[the same table](#how-long-a-cached-read-takes), one in Go and one of bare grpcio, do nothing with a call and "
-        "show how much of its p99 that is on this machine.",
+        "Told is all of the time, with what the load, the machine and the library take. "
+        "[The same table](#how-long-a-cached-read-takes) has two echoes that do nothing with a call, one in Go and one "
+        "of bare grpcio, whose p99 has the same in it, and what the gateway adds to the one in Go.",
     ),
     Goal("miss", "CPU of a read of DIS, in the client", "≤ 0.4 of `huaweicloudsdkdis`"),
     Goal("batch-get", "`BatchGetCheckpoints` of 100 cached keys, keys a second", "≥ 30 times unary calls"),
