@@ -114,16 +114,17 @@ torture: $(BIN)/.ready ## Stop a gateway at random moments, 100 times each by SI
 BENCH_LOAD := .cache/bench-load
 
 $(BENCH_LOAD): $(wildcard bench/load/*.go bench/load/go.*) $(wildcard clients/go/disgateway/v1/*.go)
+	@command -v go >/dev/null || { echo "make bench: there is no Go toolchain here, and the load and some peers are in Go" >&2; exit 1; }
 	cd bench/load && go build -o ../../$@ .
 
 .PHONY: bench bench-quick bench-check
 bench: $(BIN)/.ready $(BENCH_LOAD) ## Measure beside peers, and write docs/performance.md (needs Go)
 	$(BIN)/python -m bench.page
 
-bench-quick: $(BIN)/.ready $(BENCH_LOAD) ## The same in three minutes; writes nothing
+bench-quick: $(BIN)/.ready $(BENCH_LOAD) ## The same in shorter turns; writes nothing
 	$(BIN)/python -m bench.page --quick
 
-bench-check: $(BIN)/.ready $(BENCH_LOAD) ## As quick, and fails where a ratio is worse than half of its goal
+bench-check: $(BIN)/.ready $(BENCH_LOAD) ## As quick, and fails where a ratio is far worse than its goal
 	$(BIN)/python -m bench.page --check
 
 .PHONY: hour

@@ -6,16 +6,18 @@ the median over the rounds, of values and of ratios within a round.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
-import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,16 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 LOAD = str(ROOT / ".cache" / "bench-load")
-SERVER_CORE, LOAD_CORE = 0, 1
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""Those that this process may use; none where the system does not tell, and then nothing stays on one."""
+SERVER_CORE, LOAD_CORE = CORES[:2] if len(CORES) > 1 else (0, 0)
 ECHO_METHOD = "/bench.Echo/Get"
 _FAILED = 0.0001
 """Share of the calls of an open loop that may fail, which is told; a closed one ends at the first."""
+_END_SECONDS = 20
+"""How long a process has to end when it is asked to."""
+_PARENT_DEATH = 1  # PR_SET_PDEATHSIG
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Figure:
     """how many times worse than its goal it may be before that is a collapse: what no noise of this machine explains"""
     row: str = ""
     """which of the goals it is a figure of: see ``bench.page.GOALS``"""
+    limit: str = ""
+    """its goal as readers expect it, where that is not one of a ratio: ``≤ 500 µs``"""
 
     @property
     def met(self) -> bool:
@@ -54,6 +64,13 @@ class Figure:
         return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
 
     @property
+    def in_noise(self) -> bool:
+        """Whether the goal is missed by no more than half the distance of the quartiles, and at most by a tenth."""
+        if self.met or self.goal is None or self.ratio is None:
+            return False
+        return abs(self.ratio - self.goal) <= min(self.ratio * self.spread / 2, self.goal / 10)
+
+    @property
     def collapsed(self) -> bool:
         """Whether it is so much worse than its goal that no noise explains it."""
         if self.goal is None or self.ratio is None:
@@ -61,8 +78,8 @@ class Figure:
         return self.ratio > self.goal * self.slack if self.at_most else self.ratio < self.goal / self.slack
 
     def as_json(self) -> dict[str, Any]:
-        """For the file beside the page."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "", False)}
+        """For the file beside the page: what is not as it is by default."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default}
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class Pace:
 
 
 FULL = Pace(9, 1.0, 1.0)
-QUICK = Pace(3, 0.4, 0.1)
+QUICK = Pace(3, 0.15, 0.1)
 
 
 def spread(values: Sequence[float]) -> float:
@@ -86,30 +103,52 @@ def spread(values: Sequence[float]) -> float:
     return (high - low) / middle if middle else 0.0
 
 
-def pinned(core: int, command: Sequence[str]) -> list[str]:
-    """A command that stays on one core, where the machine has several, and ``taskset``."""
-    cores = os.cpu_count() or 1
-    return ["taskset", "-c", str(core), *command] if cores > 1 and shutil.which("taskset") else list(command)
+def cramped() -> str:
+    """What is to be told where server and load do not have a core each, else nothing."""
+    if len(CORES) > 1:
+        return ""
+    which = f"only core {CORES[0]}" if CORES else "cores that cannot be told apart"
+    return f"The bench has {which}: server and load take turns, and no figure here says much."
+
+
+def tied(core: int | None = None) -> dict[str, Any]:
+    """What to start a process with, so that it stays on a core, ends with this one, and Ctrl-C is left to this one."""
+    parent = os.getpid()
+
+    def prepare() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PARENT_DEATH, signal.SIGKILL)  # that is, when the thread ends that starts it
+            if os.getppid() != parent:
+                os._exit(1)
+        if core is not None and len(CORES) > 1:
+            os.sched_setaffinity(0, {core})
+
+    return {"preexec_fn": prepare, "process_group": 0}
 
 
 @contextmanager
 def process(
-    core: int, *command: str, errors: bool = False, root: Path = ROOT, **env: str
+    core: int | None, *command: str, errors: bool = False, root: Path = ROOT, **env: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """Running on a core, until the end of the block. Of its two outputs the one that is read is a pipe."""
+    """Running on a core, or on any, until the end of the block. Of its two outputs the one that is read is a pipe."""
     one = subprocess.Popen(
-        pinned(core, command),
+        command,
         env={**os.environ, **env},
         cwd=root,
         stdout=subprocess.DEVNULL if errors else subprocess.PIPE,
         stderr=subprocess.PIPE if errors else None,
         text=True,
+        **tied(core),
     )
     try:
         yield one
     finally:
         one.terminate()
-        one.communicate()
+        try:
+            one.communicate(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            one.kill()
+            one.communicate()
 
 
 def first_line(one: subprocess.Popen[str]) -> str:
@@ -130,7 +169,9 @@ class Server:
     options: tuple[str, ...] = ()
 
     def cpu(self) -> float:
-        """Seconds of a processor that it has used."""
+        """Seconds of a processor that it has used; on Linux to the nanosecond, elsewhere to the tick."""
+        if sys.platform == "linux":
+            return time.clock_gettime(~self.pid << 3 | 2)  # as clock_getcpuclockid(3) has it
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
@@ -144,8 +185,8 @@ class Server:
 
     def load(self, *options: str) -> dict[str, Any]:
         """Call it, with ``-mode get`` unless told otherwise, and give what was measured."""
-        command = pinned(LOAD_CORE, [LOAD, "-mode", "get", "-target", self.target, *self.options, *options])
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        command = [LOAD, "-mode", "get", "-target", self.target, *self.options, *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, **tied(LOAD_CORE))
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         result = dict(json.loads(done.stdout))
@@ -231,9 +272,15 @@ class Contest:
         self.load: dict[str, list[float]] = {name: [] for name in contenders}
 
     def run(self, pace: Pace, *options: str, filled: bool = False, **own: Sequence[str]) -> Contest:
-        """``options`` are for all, ``own`` for one of them, instead; ``filled``: all keys are cached already."""
+        """``options`` are for all, ``own`` for one of them, instead; ``filled``: all keys are cached already.
+
+        Each round begins with another of them.
+        """
+        names = list(self.contenders)
         for turn in range(pace.rounds + 1):  # the first warms up
-            for name, server in self.contenders.items():
+            begin = turn % len(names)
+            for name in names[begin:] + names[:begin]:
+                server = self.contenders[name]
                 before, kernel = server.cpu(), server.kernel()
                 more = () if turn or filled else ("-prime",)
                 done = server.load(*own.get(name, options), *more, "-seconds", f"{pace.seconds:g}")
