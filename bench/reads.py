@@ -6,12 +6,14 @@ import hashlib
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench.parts import (
+    ECHO_METHOD,
     SERVER_CORE,
     Contest,
     Figure,
@@ -32,6 +34,9 @@ LOADS = (
     ("64 callers, one connection", ("-callers", "64")),
     ("64 callers, 64 connections", ("-callers", "64", "-connections", "64")),
 )
+TTL = 2.0
+"""Seconds that a gateway caches a checkpoint by default."""
+EXPIRING_KEYS = (16, 100, 1000)
 _CALLERS = f"""\
 [[caller]]
 name = "bench"
@@ -47,6 +52,13 @@ def assembled(*options: str) -> Iterator[Server]:
     """Of a gateway, the server and the cache alone."""
     with process(SERVER_CORE, sys.executable, "-m", "bench.assembled", "127.0.0.1:0", *options) as one:
         yield Server(first_line(one), one.pid)
+
+
+@contextmanager
+def pooled(target: str) -> Iterator[Server]:
+    """An echo of bytes on the gateway's pool."""
+    with process(SERVER_CORE, sys.executable, "-m", "bench.echo", target, "--pool") as one:
+        yield Server(first_line(one), one.pid, ("-method", ECHO_METHOD))
 
 
 def checked(work: Path) -> dict[str, str]:
@@ -68,6 +80,7 @@ def against_peers(pace: Pace) -> list[Figure]:
             "bare": peer("bare", at("bare")),
             "gateway": gateway(url, at("gateway")),
             "checking": gateway(url, at("checking"), **checked(work)),
+            "pooled": pooled(at("pooled")),
             "go-native": peer("go-native", at("go-native")),
             "go-echo": peer("go-echo", at("go-echo")),
         }
@@ -82,8 +95,44 @@ def against_peers(pace: Pace) -> list[Figure]:
                     replace(checking, row="cached"),
                     contest.figure(f"gateway-shaped server in Go: {what}", "go-native", "bare", "bare echo"),
                     contest.figure(f"echo in Go: {what}", "go-echo", "bare", "bare echo"),
+                    contest.figure(f"echo of bytes on the gateway's pool: {what}", "pooled", "bare", "bare echo"),
                 ]
+    return figures + expiring(pace)
+
+
+def expiring(pace: Pace) -> list[Figure]:
+    """Of a gateway whose keys are cached as long as they are by default: each is read of DIS every 2 seconds.
+
+    A turn is as long as that, and begins with keys that have expired, so that each is read once in it.
+    """
+    rates: dict[int, list[float]] = {keys: [] for keys in EXPIRING_KEYS}
+    bare: list[float] = []
+    load = ("-callers", "16", "-token", TOKEN)
+    with tempfile.TemporaryDirectory() as folder, dis() as url:
+        contenders = {
+            "bare": peer("bare", f"unix://{folder}/bare.sock"),
+            "gateway": gateway(url, f"unix://{folder}/gateway.sock", cache__ttl_seconds=f"{TTL:g}"),
+        }
+        with all_of(contenders) as servers:
+            for server in servers.values():
+                server.load(*load, "-seconds", "0.2")  # warms up
+            for _ in range(max(1, pace.rounds // 3)):
+                bare.append(_rate(servers["bare"].load(*load, "-seconds", f"{pace.seconds:g}")))
+                for keys, values in rates.items():
+                    done = servers["gateway"].load(*load, "-keys", str(keys), "-seconds", f"{TTL:g}")
+                    values.append(_rate(done))
+    figures = []
+    for keys, values in rates.items():
+        ratios = [rate / base for rate, base in zip(values, bare, strict=True)]
+        what = f"gateway, callers not looked at, keys that expire after {TTL:g} s: 16 callers, {keys:,} keys"
+        figures.append(
+            Figure(what, statistics.median(values), "/s", statistics.median(ratios), "bare echo", spread=spread(ratios))
+        )
     return figures
+
+
+def _rate(done: Mapping[str, Any]) -> float:
+    return float(done["calls"]) / float(done["seconds"])
 
 
 def by_feature(pace: Pace) -> list[Figure]:
