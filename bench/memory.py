@@ -69,24 +69,24 @@ def churn(count: int) -> tuple[float, float]:
     return early / 2**20, _resident() / 2**20
 
 
-def served(count: int) -> tuple[float, float, int]:
-    """MiB of a gateway before it answers so many cached reads, and after; and how many it were."""
+def served(count: int) -> tuple[float, float]:
+    """MiB of a gateway before it answers so many cached reads, and after."""
     load = ("-callers", "16", "-seconds", "2")
     with tempfile.TemporaryDirectory() as folder, dis() as url, gateway(url, f"unix://{folder}/g.sock") as server:
         server.load(*load, "-prime")
         before, reads = server.memory(), 0
         while reads < count:
             reads += server.load(*load)["calls"]
-        return before / 2**20, server.memory() / 2**20, reads
+        return before / 2**20, server.memory() / 2**20
 
 
 def figures(pace: Pace) -> list[Figure]:
     """Each measured in a process of its own; at the same time, as nothing of it is timed."""
-    operations = round(_HOUR * pace.share)
+    operations, reads = round(_HOUR * pace.share), round(_READS * max(pace.share, 0.2))
     with ThreadPoolExecutor() as side:
         weighed = side.submit(_alone, "keys", _MANY if pace.share >= 1 else _MANY // 8)
         churned = side.submit(_alone, "churn", operations)
-        before, after, reads = served(round(_READS * max(pace.share, 0.2)))
+        before, after = served(reads)
         each, (early, late) = weighed.result()[0], churned.result()
     return [
         Figure("a cached key, where there are many", each, "bytes", each / BYTES_GOAL, f"{BYTES_GOAL:g} bytes", 1.0,

@@ -317,12 +317,14 @@ def _grown(contest: Contest, what: str, name: str, base: str, of: str, slack: fl
 def stalled(pace: Pace) -> list[Figure]:
     """90% cached reads, 8% commits, 2% other reads, at a steady rate; then DIS stalls for 5 seconds."""
     values: list[tuple[float, float]] = []
+    failed: list[float] = []
     for _ in range(max(1, pace.rounds // 3)):
         with ExitStack() as stack:
             folder, url = stack.enter_context(tempfile.TemporaryDirectory()), stack.enter_context(dis(0.02))
             server = stack.enter_context(gateway(url, f"unix://{folder}/g.sock"))
             done = server.load("-mode", "mixed", "-rate", "500", "-seconds", "10", "-keys", "1000", "-stall", url)
             values.append((done["well"]["p99"], done["stalled"]["p99"]))
+            failed.append(100 * done["stalled"]["failed"] / done["stalled"]["others"])
     ratios = [stall / well for well, stall in values]
     return [
         Figure("p99 of cached reads, DIS at 20 ms", statistics.median(well for well, _ in values), "µs"),
@@ -331,4 +333,5 @@ def stalled(pace: Pace) -> list[Figure]:
             statistics.median(ratios), "DIS at 20 ms", 2.0, at_most=True, spread=spread(ratios),
             slack=2.5, row="stall",
         ),
+        Figure("commits and other reads that began while DIS stalled, and failed", statistics.median(failed), "%"),
     ]  # fmt: skip
