@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"math/rand/v2"
 	"net/http"
@@ -37,8 +38,12 @@ func verify(conn *grpc.ClientConn, partition int) {
 		log.Fatal(err)
 	}
 	got, wanted := answer.GetCheckpoint(), key(partition)
-	same := got.GetKey().GetStreamName() == wanted.StreamName && got.GetKey().GetAppName() == wanted.AppName &&
-		got.GetKey().GetPartitionId() == wanted.PartitionId
+	same := got.GetKey().GetStreamName() == wanted.StreamName && got.GetKey().GetAppName() == wanted.AppName
+	switch got.GetKey().GetPartitionId() {
+	case wanted.PartitionId, fmt.Sprintf("shardId-%010d", partition): // the long form of the same
+	default:
+		same = false
+	}
 	known := answer.Source == pb.CheckpointSource_CHECKPOINT_SOURCE_CACHE ||
 		answer.Source == pb.CheckpointSource_CHECKPOINT_SOURCE_UPSTREAM
 	if !answer.Found || !same || !known || got.GetSequenceNumber() == "" {
