@@ -39,6 +39,7 @@ TTL = 2.0
 """Seconds that a gateway caches a checkpoint by default."""
 UNCACHED_GOAL = 4.0
 """A hundred reads over 64 connections take two turns."""
+_SHORT = Pace(2, 0.3, 0.1)
 EXPIRING_KEYS = (16, 100, 1000)
 _CALLERS = f"""\
 [[caller]]
@@ -145,6 +146,8 @@ def by_feature(pace: Pace) -> list[Figure]:
     """What each feature costs, in CPU of the server for each call."""
     from tests.certificates import Authority  # needs a library of the tests
 
+    if not is_full(pace):
+        pace = _SHORT  # nothing here has a goal
     options = ("-callers", "16")
     with tempfile.TemporaryDirectory() as folder, dis() as url:
         work = Path(folder)
@@ -170,7 +173,7 @@ def by_feature(pace: Pace) -> list[Figure]:
         }
         with all_of(contenders) as servers:
             new = "that, requests not met before (validated anew)"
-            contest = Contest(servers).run(pace, *options, **{new: (*options, "-keys", "20000")})
+            contest = Contest(servers).run(pace, *options, **{new: (*options, "-keys", "5000")})
     base = contest.cpu["server and cache alone"]
     figures = []
     for name, cpu in contest.cpu.items():
@@ -249,6 +252,8 @@ def latencies(pace: Pace) -> list[Figure]:
             "gateway, unix socket": gateway(url, f"unix://{folder}/g.sock"),
             "gateway, TCP": gateway(url, "127.0.0.1:0"),
         }
+        if not is_full(pace):
+            del contenders["bare grpcio echo, unix socket"]
         with all_of(contenders) as servers:
             rounds: dict[str, list[Mapping[str, Any]]] = {name: [] for name in servers}
             for _ in range(max(3, pace.rounds // 2)):
@@ -300,23 +305,30 @@ def growth(pace: Pace) -> list[Figure]:
             _grown(contest, "many keys cached, 1,000 of them read", "many", "few", "1,000 keys"),
             _grown(contest, "many keys cached, all of them read in turn", "all", "few", "1,000 keys", slack=1.6),
         ]
+    return figures + _many_connections(pace)
+
+
+def _many_connections(pace: Pace) -> list[Figure]:
+    """Of the gateway; and of the bare library, where there is time."""
     turns = ("-callers", "64", "-connections", "1000", "-rotate")
+    hold = ("-mode", "hold", "-callers", "64", "-connections", "1000")
     with dis() as url, gateway(url, "127.0.0.1:0") as server, peer("bare", "127.0.0.1:0") as bare:
-        contest = Contest({"one": server, "open": server, "all": server, "bare": bare, "bare_all": bare}).run(
-            pace,
-            "-callers", "64",
-            open=("-mode", "hold", "-callers", "64", "-connections", "1000"),
-            all=turns,
-            bare_all=turns,
-        )  # fmt: skip
-    return [
-        *figures,
+        contenders = {"one": server, "open": server, "all": server}
+        if is_full(pace):
+            contenders |= {"bare": bare, "bare_all": bare}
+        contest = Contest(contenders).run(pace, "-callers", "64", open=hold, all=turns, bare_all=turns)
+    figures = [
         contest.figure("64 callers, one connection", "one", "one", "itself"),
         _grown(contest, "64 callers on one of 1,000 connections", "open", "one", "one connection"),
         _grown(contest, "64 callers, 1,000 connections in turn", "all", "one", "one connection", slack=1.8),
-        contest.figure("bare grpcio echo: 64 callers, one connection", "bare", "bare", "itself"),
-        contest.figure("bare grpcio echo: 64 callers, 1,000 connections in turn", "bare_all", "bare", "one connection"),
     ]
+    if is_full(pace):
+        what = "bare grpcio echo: 64 callers, 1,000 connections in turn"
+        figures += [
+            contest.figure("bare grpcio echo: 64 callers, one connection", "bare", "bare", "itself"),
+            contest.figure(what, "bare_all", "bare", "one connection"),
+        ]
+    return figures
 
 
 def _filled(count: int) -> AbstractContextManager[Server]:
