@@ -30,7 +30,7 @@ def _rate(done: Mapping[str, Any]) -> float:
 
 def figures(pace: Pace) -> list[Figure]:
     """Commits of one key, of many, and of some, beside what they are to be compared with. Each was acknowledged."""
-    seconds = f"{2 * pace.seconds:g}"
+    seconds = f"{max(0.8, 2 * pace.seconds):g}"
     unary = "one key, 64 callers, unary calls"
     stream = ("-mode", "hotstream", "-seconds", seconds)
     ways: dict[str, Sequence[str]] = {

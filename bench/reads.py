@@ -39,7 +39,6 @@ TTL = 2.0
 """Seconds that a gateway caches a checkpoint by default."""
 UNCACHED_GOAL = 4.0
 """A hundred reads over 64 connections take two turns."""
-_SHORT = Pace(2, 0.3, 0.1)
 EXPIRING_KEYS = (16, 100, 1000)
 _CALLERS = f"""\
 [[caller]]
@@ -146,8 +145,6 @@ def by_feature(pace: Pace) -> list[Figure]:
     """What each feature costs, in CPU of the server for each call."""
     from tests.certificates import Authority  # needs a library of the tests
 
-    if not is_full(pace):
-        pace = _SHORT  # nothing here has a goal
     options = ("-callers", "16")
     with tempfile.TemporaryDirectory() as folder, dis() as url:
         work = Path(folder)
@@ -202,7 +199,7 @@ def batches(pace: Pace) -> list[Figure]:
 def _uncached(pace: Pace) -> list[Figure]:
     """How long a hundred take that are read of DIS, beside one."""
     ones, hundreds = list[float](), list[float]()
-    seconds = ("-callers", "1", "-seconds", f"{pace.seconds:g}")
+    seconds = ("-callers", "1", "-seconds", f"{max(0.4, pace.seconds):g}")  # some calls of each
     with (
         tempfile.TemporaryDirectory() as folder,
         dis(0.02) as url,
