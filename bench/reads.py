@@ -6,11 +6,14 @@ import hashlib
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench.parts import (
+    ECHO_METHOD,
     SERVER_CORE,
     Contest,
     Figure,
@@ -31,6 +34,12 @@ LOADS = (
     ("64 callers, one connection", ("-callers", "64")),
     ("64 callers, 64 connections", ("-callers", "64", "-connections", "64")),
 )
+BARE, CHECKING = "bare grpcio echo, 4 threads", "gateway, callers by token"
+TTL = 2.0
+"""Seconds that a gateway caches a checkpoint by default."""
+UNCACHED_GOAL = 4.0
+"""A hundred reads over 64 connections take two turns."""
+EXPIRING_KEYS = (16, 100, 1000)
 _CALLERS = f"""\
 [[caller]]
 name = "bench"
@@ -48,10 +57,22 @@ def assembled(*options: str) -> Iterator[Server]:
         yield Server(first_line(one), one.pid)
 
 
+@contextmanager
+def pooled(target: str) -> Iterator[Server]:
+    """An echo of bytes on the gateway's pool."""
+    with process(SERVER_CORE, sys.executable, "-m", "bench.echo", target, "--pool") as one:
+        yield Server(first_line(one), one.pid, ("-method", ECHO_METHOD))
+
+
 def checked(work: Path) -> dict[str, str]:
     """Callers show a token, and may do what the file says."""
     (work / "callers.toml").write_text(_CALLERS)
     return {"callers__file": str(work / "callers.toml"), "callers__unix_socket": "check"}
+
+
+def is_full(pace: Pace) -> bool:
+    """Whether there is time for all of it."""
+    return pace.share >= 1
 
 
 def against_peers(pace: Pace) -> list[Figure]:
@@ -64,24 +85,60 @@ def against_peers(pace: Pace) -> list[Figure]:
             return f"unix://{work}/{name}.sock"
 
         contenders = {
-            "bare": peer("bare", at("bare")),
-            "gateway": gateway(url, at("gateway")),
-            "checking": gateway(url, at("checking"), **checked(work)),
-            "go-native": peer("go-native", at("go-native")),
-            "go-echo": peer("go-echo", at("go-echo")),
+            BARE: peer("bare", at("bare")),
+            "gateway, callers not looked at": gateway(url, at("gateway")),
+            CHECKING: gateway(url, at("checking"), **checked(work)),
+            "gateway-shaped server in Go": peer("go-native", at("go-native")),
+            "echo in Go": peer("go-echo", at("go-echo")),
+            "echo of bytes on the gateway's pool": pooled(at("pooled")),
         }
         shown = ("-token", TOKEN)  # all get the same calls, whether they look at the token or not
         with all_of(contenders) as servers:
-            for what, options in LOADS:
-                contest = Contest(servers).run(pace, *options, *shown)
-                figures += [
-                    contest.figure(f"bare grpcio echo, 4 threads: {what}", "bare", "bare", "itself"),
-                    contest.figure(f"gateway: {what}", "gateway", "bare", "bare echo", goal=1.0),
-                    contest.figure(f"gateway, callers by token: {what}", "checking", "bare", "bare echo", goal=1.0),
-                    contest.figure(f"gateway-shaped server in Go: {what}", "go-native", "bare", "bare echo"),
-                    contest.figure(f"echo in Go: {what}", "go-echo", "bare", "bare echo"),
-                ]
+            for place, (what, options) in enumerate(LOADS):
+                # in a short run what has no goal has one load
+                some = servers if is_full(pace) or not place else {name: servers[name] for name in (BARE, CHECKING)}
+                contest = Contest(some).run(pace, *options, *shown)
+                for name in some:
+                    goal = 1.0 if name == CHECKING else None
+                    of = "itself" if name == BARE else "bare echo"
+                    figure = contest.figure(f"{name}: {what}", name, BARE, of, goal)
+                    figures.append(replace(figure, row="cached" if goal else ""))
+    return figures + expiring(pace)
+
+
+def expiring(pace: Pace) -> list[Figure]:
+    """Of a gateway whose keys are cached as long as they are by default: each is read of DIS every 2 seconds.
+
+    A turn is as long as that, and begins with keys that have expired, so that each is read once in it.
+    """
+    rates: dict[int, list[float]] = {keys: [] for keys in (EXPIRING_KEYS if is_full(pace) else EXPIRING_KEYS[-1:])}
+    bare: list[float] = []
+    load = ("-callers", "16", "-token", TOKEN)
+    with tempfile.TemporaryDirectory() as folder, dis() as url:
+        contenders = {
+            "bare": peer("bare", f"unix://{folder}/bare.sock"),
+            "gateway": gateway(url, f"unix://{folder}/gateway.sock", cache__ttl_seconds=f"{TTL:g}"),
+        }
+        with all_of(contenders) as servers:
+            for server in servers.values():
+                server.load(*load, "-seconds", "0.2")  # warms up
+            for _ in range(max(1, pace.rounds // 3)):
+                bare.append(_rate(servers["bare"].load(*load, "-seconds", f"{pace.seconds:g}")))
+                for keys, values in rates.items():
+                    done = servers["gateway"].load(*load, "-keys", str(keys), "-seconds", f"{TTL:g}")
+                    values.append(_rate(done))
+    figures = []
+    for keys, values in rates.items():
+        ratios = [rate / base for rate, base in zip(values, bare, strict=True)]
+        what = f"gateway, callers not looked at, keys that expire after {TTL:g} s: 16 callers, {keys:,} keys"
+        figures.append(
+            Figure(what, statistics.median(values), "/s", statistics.median(ratios), "bare echo", spread=spread(ratios))
+        )
     return figures
+
+
+def _rate(done: Mapping[str, Any]) -> float:
+    return float(done["calls"]) / float(done["seconds"])
 
 
 def by_feature(pace: Pace) -> list[Figure]:
@@ -113,7 +170,9 @@ def by_feature(pace: Pace) -> list[Figure]:
         }
         with all_of(contenders) as servers:
             new = "that, requests not met before (validated anew)"
-            contest = Contest(servers).run(pace, *options, **{new: (*options, "-keys", "20000")})
+            if not is_full(pace):
+                del servers[new]  # in a short turn all that is read is soon met again
+            contest = Contest(servers).run(pace, *options, **{new: (*options, "-keys", "5000")})
     base = contest.cpu["server and cache alone"]
     figures = []
     for name, cpu in contest.cpu.items():
@@ -125,17 +184,39 @@ def by_feature(pace: Pace) -> list[Figure]:
 
 
 def batches(pace: Pace) -> list[Figure]:
-    """A hundred keys in one call."""
+    """A hundred keys in one call: all cached, and none."""
     with tempfile.TemporaryDirectory() as folder, dis() as url, gateway(url, f"unix://{folder}/g.sock") as server:
         contest = Contest({"one": server, "hundred": server}).run(
             pace, hundred=("-mode", "batchget", "-callers", "4", "-keys", "1000"), one=("-callers", "16")
         )
-        return [
-            contest.figure("GetCheckpoint, 16 callers", "one", "one", "itself"),
-            contest.figure(
-                "keys by BatchGetCheckpoints of 100, 4 callers", "hundred", "one", "GetCheckpoint", 30.0, times=100
-            ),
-        ]
+    what = "keys by BatchGetCheckpoints of 100, 4 callers"
+    hundred = contest.figure(what, "hundred", "one", "GetCheckpoint", 30.0, times=100)
+    return [
+        contest.figure("GetCheckpoint, 16 callers", "one", "one", "itself"),
+        replace(hundred, row="batch-get"),
+        *_uncached(pace),
+    ]
+
+
+def _uncached(pace: Pace) -> list[Figure]:
+    """How long a hundred take that are read of DIS, beside one."""
+    ones, hundreds = list[float](), list[float]()
+    seconds = ("-callers", "1", "-seconds", f"{max(0.4, pace.seconds):g}")  # some calls of each
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dis(0.02) as url,
+        gateway(url, f"unix://{folder}/g.sock", cache__ttl_seconds="0", upstream__pool_size="64") as server,
+    ):
+        server.load("-mode", "batchget", "-callers", "1", "-seconds", "0.2")  # opens the connections to DIS
+        for _ in range(pace.rounds):
+            ones.append(server.load(*seconds)["p50"] / 1000)
+            hundreds.append(server.load("-mode", "batchget", *seconds)["p50"] / 1000)
+    ratios = [hundred / one for hundred, one in zip(hundreds, ones, strict=True)]
+    return [
+        Figure("GetCheckpoint of what is not cached, DIS at 20 ms", statistics.median(ones), "ms", 1.0, "itself"),
+        Figure("BatchGetCheckpoints of 100 that are not, over 64 connections to DIS", statistics.median(hundreds), "ms",
+               statistics.median(ratios), "one", UNCACHED_GOAL, at_most=True, spread=spread(ratios)),
+    ]  # fmt: skip
 
 
 def cpu_of_one(pace: Pace, sdk: float) -> list[Figure]:
@@ -145,96 +226,136 @@ def cpu_of_one(pace: Pace, sdk: float) -> list[Figure]:
     served, called = contest.cpu["gateway"], contest.load["gateway"]
     both = [one + other for one, other in zip(served, called, strict=True)]
     result = [Figure("a read by `huaweicloudsdkdis`, in the consumer", sdk, "µs", 1.0, "itself")]
-    for what, values, goal in (
-        ("a cached read, in the gateway", served, 0.25),
-        ("a cached read, in the gateway and in its caller in Go", both, None),
+    for what, values, goal, row in (
+        ("a cached read, in the gateway", served, 0.25, "cpu"),
+        ("a cached read, in the gateway and in its caller in Go", both, None, ""),
     ):
         micro = statistics.median(values) * 1e6
-        figure = Figure(
-            what, micro, "µs", micro / sdk, "`huaweicloudsdkdis`", goal, at_most=True, spread=spread(values)
-        )
-        result.append(figure)
+        result.append(
+            Figure(
+                what, micro, "µs", micro / sdk, "`huaweicloudsdkdis`", goal, at_most=True, spread=spread(values),
+                row=row,
+            )
+        )  # fmt: skip
     return result
 
 
 def latencies(pace: Pace) -> list[Figure]:
     """1,000 reads a second, whether answered or not, each timed from when it was to begin."""
-    seconds = f"{max(2.0, 10 * pace.share):g}"
-    figures = []
+    seconds = f"{10 if is_full(pace) else 1}"
     with tempfile.TemporaryDirectory() as folder, dis() as url:
         contenders = {
             "echo in Go, unix socket": peer("go-echo", f"unix://{folder}/echo.sock"),
+            "echo in Go, TCP": peer("go-echo", "127.0.0.1:0"),
             "bare grpcio echo, unix socket": peer("bare", f"unix://{folder}/bare.sock"),
             "gateway, unix socket": gateway(url, f"unix://{folder}/g.sock"),
             "gateway, TCP": gateway(url, "127.0.0.1:0"),
         }
+        if not is_full(pace):
+            del contenders["bare grpcio echo, unix socket"]
         with all_of(contenders) as servers:
-            times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in servers}
-            late: dict[str, list[float]] = {name: [] for name in servers}
+            rounds: dict[str, list[Mapping[str, Any]]] = {name: [] for name in servers}
             for _ in range(max(3, pace.rounds // 2)):
                 for name, server in servers.items():
-                    done = server.load("-mode", "open", "-rate", "1000", "-seconds", seconds)
-                    times[name].append((done["p50"], done["p90"], done["p99"]))
-                    late[name].append(done["late"]["p99"])
-    for name, rounds in times.items():
-        for place, (part, goal) in enumerate((("p50", None), ("p90", 500.0), ("p99", 1000.0))):
-            values = [one[place] for one in rounds]
-            micro = statistics.median(values)
-            held = goal if name.startswith("gateway") else None
-            figures.append(
-                Figure(
-                    f"{name}, {part}", micro, "µs", micro / held if held else None, f"{held:g} µs" if held else "",
-                    1.0 if held else None, at_most=True, spread=spread(values), slack=4.0,
-                )
-            )  # fmt: skip
-        own = late[name]
+                    rounds[name].append(server.load("-mode", "open", "-rate", "1000", "-seconds", seconds))
+    figures: list[Figure] = []
+    for name, taken in rounds.items():
+        ours = name.startswith("gateway")
+        figures += _percentiles(name, taken, ours)
+        if ours:
+            figures += _added(name, taken, rounds[name.replace("gateway", "echo in Go")])
+        late = [one["late"]["p99"] for one in taken]
         what = f"{name}, p99 of how late the load began"
-        figures.append(Figure(what, statistics.median(own), "µs", spread=spread(own)))
+        figures.append(Figure(what, statistics.median(late), "µs", spread=spread(late)))
+    return figures
+
+
+def _percentiles(name: str, taken: Sequence[Mapping[str, Any]], held: bool) -> list[Figure]:
+    figures = []
+    for part, goal, slack in (("p50", None, 1.0), ("p90", 500.0, 3.0), ("p99", 1000.0, 4.0)):
+        values = [one[part] for one in taken]
+        figure = Figure(f"{name}, {part}", statistics.median(values), "µs", spread=spread(values))
+        if held and goal:
+            ratio = figure.value / goal
+            figure = replace(figure, ratio=ratio, of=f"{goal:g} µs", goal=1.0, at_most=True, slack=slack, row="latency")
+        figures.append(figure)
+    return figures
+
+
+def _added(name: str, taken: Sequence[Mapping[str, Any]], echoed: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """What is more than the echo in Go took within a round."""
+    figures = []
+    for part in ("p90", "p99"):
+        values = [one[part] - other[part] for one, other in zip(taken, echoed, strict=True)]
+        what = f"{name}, added to the echo in Go, {part}"
+        figures.append(Figure(what, statistics.median(values), "µs", spread=abs(spread(values))))
     return figures
 
 
 def growth(pace: Pace) -> list[Figure]:
-    """From a thousand keys to many, and from one connection to a thousand."""
-    many = 1_000_000 if pace.share >= 1 else 100_000
+    """From a thousand keys to many, and from one connection to a thousand, which the bare library is asked for too."""
+    many = 1_000_000 if is_full(pace) else 100_000
     figures = []
-    with all_of({"few": assembled("--fill", "1000"), "many": assembled("--fill", str(many))}) as servers:
+    with all_of({"few": _filled(1000), "many": _filled(many)}) as servers:
         servers["all"] = servers["many"]
         contest = Contest(servers).run(pace, "-callers", "16", filled=True, all=("-callers", "16", "-keys", str(many)))
         figures += [
             contest.figure("1,000 keys cached", "few", "few", "itself"),
-            contest.figure("many keys cached, 1,000 of them read", "many", "few", "1,000 keys", 0.9),
-            contest.figure("many keys cached, all of them read in turn", "all", "few", "1,000 keys"),
+            _grown(contest, "many keys cached, 1,000 of them read", "many", "few", "1,000 keys"),
+            _grown(contest, "many keys cached, all of them read in turn", "all", "few", "1,000 keys", slack=1.6),
         ]
-    with dis() as url, gateway(url, "127.0.0.1:0") as server:
-        contest = Contest({"one": server, "open": server, "all": server}).run(
-            pace,
-            "-callers", "64",
-            open=("-mode", "hold", "-callers", "64", "-connections", "1000"),
-            all=("-callers", "64", "-connections", "1000", "-rotate"),
-        )  # fmt: skip
+    return figures + _many_connections(pace)
+
+
+def _many_connections(pace: Pace) -> list[Figure]:
+    """Of the gateway; and of the bare library, where there is time."""
+    turns = ("-callers", "64", "-connections", "1000", "-rotate")
+    hold = ("-mode", "hold", "-callers", "64", "-connections", "1000")
+    with dis() as url, gateway(url, "127.0.0.1:0") as server, peer("bare", "127.0.0.1:0") as bare:
+        contenders = {"one": server, "open": server, "all": server}
+        if is_full(pace):
+            contenders |= {"bare": bare, "bare_all": bare}
+        contest = Contest(contenders).run(pace, "-callers", "64", open=hold, all=turns, bare_all=turns)
+    figures = [
+        contest.figure("64 callers, one connection", "one", "one", "itself"),
+        _grown(contest, "64 callers on one of 1,000 connections", "open", "one", "one connection"),
+        _grown(contest, "64 callers, 1,000 connections in turn", "all", "one", "one connection", slack=1.8),
+    ]
+    if is_full(pace):
+        what = "bare grpcio echo: 64 callers, 1,000 connections in turn"
         figures += [
-            contest.figure("64 callers, one connection", "one", "one", "itself"),
-            contest.figure("64 callers on one of 1,000 connections", "open", "one", "one connection", 0.9),
-            contest.figure("64 callers, 1,000 connections in turn", "all", "one", "one connection"),
+            contest.figure("bare grpcio echo: 64 callers, one connection", "bare", "bare", "itself"),
+            contest.figure(what, "bare_all", "bare", "one connection"),
         ]
     return figures
+
+
+def _filled(count: int) -> AbstractContextManager[Server]:
+    return assembled("--metrics", "--fill", str(count))
+
+
+def _grown(contest: Contest, what: str, name: str, base: str, of: str, slack: float = 1.2) -> Figure:
+    return replace(contest.figure(what, name, base, of, 0.9), slack=slack, row="growth")
 
 
 def stalled(pace: Pace) -> list[Figure]:
     """90% cached reads, 8% commits, 2% other reads, at a steady rate; then DIS stalls for 5 seconds."""
     values: list[tuple[float, float]] = []
+    failed: list[float] = []
     for _ in range(max(1, pace.rounds // 3)):
         with ExitStack() as stack:
             folder, url = stack.enter_context(tempfile.TemporaryDirectory()), stack.enter_context(dis(0.02))
             server = stack.enter_context(gateway(url, f"unix://{folder}/g.sock"))
             done = server.load("-mode", "mixed", "-rate", "500", "-seconds", "10", "-keys", "1000", "-stall", url)
             values.append((done["well"]["p99"], done["stalled"]["p99"]))
+            failed.append(100 * done["stalled"]["failed"] / done["stalled"]["others"])
     ratios = [stall / well for well, stall in values]
     return [
         Figure("p99 of cached reads, DIS at 20 ms", statistics.median(well for well, _ in values), "µs"),
         Figure(
             "p99 of cached reads while DIS stalls", statistics.median(stall for _, stall in values), "µs",
             statistics.median(ratios), "DIS at 20 ms", 2.0, at_most=True, spread=spread(ratios),
-            slack=4.0,
+            slack=2.5, row="stall",
         ),
+        Figure("commits and other reads that began while DIS stalled, and failed", statistics.median(failed), "%"),
     ]  # fmt: skip

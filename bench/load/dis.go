@@ -15,10 +15,10 @@ import (
 // dis is a DIS that does nothing but wait: it takes commits, deletes and reads, and answers after a time. It is much
 // faster than the emulator, which verifies and stores, and so it is not what a benchmark measures.
 type dis struct {
-	delay  time.Duration
-	mutex  sync.Mutex
-	writes int
-	last   string
+	delay time.Duration
+	mutex sync.Mutex
+	// the last number of each partition
+	last map[string]string
 	// no answer leaves before this
 	stalled time.Time
 }
@@ -26,12 +26,6 @@ type dis struct {
 const stallSeconds = 5
 
 func (d *dis) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
-	if request.URL.Path == "/stats" {
-		d.mutex.Lock()
-		defer d.mutex.Unlock()
-		_ = json.NewEncoder(answer).Encode(map[string]any{"writes": d.writes, "last": d.last})
-		return
-	}
 	if strings.HasPrefix(request.URL.Path, "/v1/") { // a collector of OTLP, which takes everything
 		_, _ = io.Copy(io.Discard, request.Body)
 		return
@@ -43,7 +37,8 @@ func (d *dis) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 		return
 	}
 	var body struct {
-		Number string `json:"sequence_number"`
+		Number    string `json:"sequence_number"`
+		Partition string `json:"partition_id"`
 	}
 	if request.Method == http.MethodPost {
 		data, err := io.ReadAll(request.Body)
@@ -58,9 +53,12 @@ func (d *dis) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	time.Sleep(wait)
 	d.mutex.Lock()
 	if request.Method == http.MethodPost {
-		d.writes, d.last = d.writes+1, body.Number
+		d.last[body.Partition] = body.Number
 	}
-	last := d.last
+	last, known := d.last[request.URL.Query().Get("partition_id")]
+	if !known {
+		last = "0"
+	}
 	d.mutex.Unlock()
 	switch request.Method {
 	case http.MethodPost:
@@ -80,5 +78,5 @@ func serveDis(delay time.Duration) {
 		log.Fatal(err)
 	}
 	fmt.Printf("http://%s\n", listener.Addr())
-	log.Fatal(http.Serve(listener, &dis{delay: delay, last: "0"}))
+	log.Fatal(http.Serve(listener, &dis{delay: delay, last: map[string]string{}}))
 }

@@ -93,18 +93,14 @@ func main() {
 	var result map[string]any
 	switch *mode {
 	case "hot":
-		result = counted(hot(gateway))
+		done, overtaken, took := hot(gateway)
+		result = counted(done, took)
+		result["overtaken"] = overtaken
 	case "hotstream":
 		result = counted(hotStream(gateway))
 	case "batch", "stream":
-		run := map[string]func(pb.CheckpointServiceClient) int64{"batch": batch, "stream": stream}[*mode]
-		run(gateway) // connections are made
-		var done int64
-		begin := time.Now()
-		for range *rounds {
-			done += run(gateway)
-		}
-		result = counted(done, time.Since(begin))
+		run := map[string]func(pb.CheckpointServiceClient, int) int64{"batch": batch, "stream": stream}[*mode]
+		result = counted(many(conns, run))
 	case "get":
 		result = closed(conns, get)
 	case "batchget":

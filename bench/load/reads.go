@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"math/rand/v2"
 	"net/http"
@@ -27,6 +28,29 @@ func get(ctx context.Context, conn *grpc.ClientConn, partition int) error {
 	return conn.Invoke(ctx, *method, &pb.GetCheckpointRequest{Key: key(partition)}, &answer)
 }
 
+// verify reads one checkpoint and looks at the answer, where it is not an echo's.
+func verify(conn *grpc.ClientConn, partition int) {
+	if *method != pb.CheckpointService_GetCheckpoint_FullMethodName {
+		return
+	}
+	answer, err := pb.NewCheckpointServiceClient(conn).GetCheckpoint(caller(), &pb.GetCheckpointRequest{Key: key(partition)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	got, wanted := answer.GetCheckpoint(), key(partition)
+	same := got.GetKey().GetStreamName() == wanted.StreamName && got.GetKey().GetAppName() == wanted.AppName
+	switch got.GetKey().GetPartitionId() {
+	case wanted.PartitionId, fmt.Sprintf("shardId-%010d", partition): // the long form of the same
+	default:
+		same = false
+	}
+	known := answer.Source == pb.CheckpointSource_CHECKPOINT_SOURCE_CACHE ||
+		answer.Source == pb.CheckpointSource_CHECKPOINT_SOURCE_UPSTREAM
+	if !answer.Found || !same || !known || got.GetSequenceNumber() == "" {
+		log.Fatalf("a wrong answer: %v", answer)
+	}
+}
+
 // batchGet reads a hundred in one call.
 func batchGet(ctx context.Context, conn *grpc.ClientConn, partition int) error {
 	request := &pb.BatchGetCheckpointsRequest{}
@@ -40,7 +64,8 @@ func batchGet(ctx context.Context, conn *grpc.ClientConn, partition int) error {
 	return err
 }
 
-// closed lets callers read one after the other, each waiting for its answer.
+// closed lets callers read one after the other, each waiting for its answer, from any key on: a run that is too short for
+// all of them is not one of the first few.
 func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientConn, int) error) map[string]any {
 	for _, conn := range conns {
 		if err := call(caller(), conn, 0); err != nil {
@@ -51,6 +76,7 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 		readAll(conns)
 	}
 	var wait sync.WaitGroup
+	first := rand.IntN(*keys)
 	times := make([][]time.Duration, *callers)
 	used := cpu()
 	begin := time.Now()
@@ -58,7 +84,7 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 	for number := range *callers {
 		wait.Go(func() {
 			ctx, conn := caller(), conns[number%len(conns)]
-			for turn := number; ; turn += *callers {
+			for turn := first + number; ; turn += *callers {
 				if *rotate {
 					conn = conns[turn%len(conns)]
 				}
@@ -76,6 +102,7 @@ func closed(conns []*grpc.ClientConn, call func(context.Context, *grpc.ClientCon
 	wait.Wait()
 	result := summary(slices.Concat(times...), time.Since(begin))
 	result["cpu"] = (cpu() - used).Seconds()
+	verify(conns[0], *keys-1)
 	return result
 }
 
@@ -131,6 +158,7 @@ func open(conns []*grpc.ClientConn) map[string]any {
 		times[number] = time.Since(due)
 	})
 	took := time.Since(began)
+	verify(conns[0], *keys-1)
 	result := summary(times, took)
 	result["failed"], result["late"] = failed.Load(), summary(late, took)
 	return result
@@ -159,13 +187,14 @@ func paced(count int, call func(number int, due time.Time)) {
 }
 
 // mixed is 90% reads of what is cached, 8% commits and 2% reads of what is not, at a steady rate. Half of the time
-// DIS is well, then it stalls. The times are those of the cached reads that began in each half.
+// DIS is well, then it stalls. The times are those of the cached reads that began in each half; the others are counted, and
+// those of them that failed: as long as DIS is well there may be none.
 func mixed(conns []*grpc.ClientConn) map[string]any {
 	readAll(conns)
 	half := int(*rate * *seconds / 2)
 	var lock sync.Mutex
 	var halves [2][]time.Duration
-	var failed [2]atomic.Int64
+	var others, failed [2]atomic.Int64
 	kinds := rand.New(rand.NewPCG(1, 2))
 	kind := make([]float64, 2*half)
 	for number := range kind {
@@ -194,17 +223,22 @@ func mixed(conns []*grpc.ClientConn) map[string]any {
 			halves[when] = append(halves[when], time.Since(due))
 			lock.Unlock()
 		case share < 0.98:
+			others[when].Add(1)
 			_, err = pb.NewCheckpointServiceClient(conn).CommitCheckpoint(caller(), commit(*keys+number%1000, int64(number)))
 		default:
+			others[when].Add(1)
 			err = get(caller(), conn, *keys+1000+number)
 		}
 		if err != nil {
 			failed[when].Add(1)
+			if when == 0 {
+				log.Fatal(err)
+			}
 		}
 	})
 	took := time.Since(began)
 	well, stalled := summary(halves[0], took/2), summary(halves[1], took/2)
-	well["failed"], stalled["failed"] = failed[0].Load(), failed[1].Load()
+	stalled["others"], stalled["failed"] = others[1].Load(), failed[1].Load()
 	return map[string]any{"well": well, "stalled": stalled}
 }
 
