@@ -277,7 +277,10 @@ def _percentiles(name: str, taken: Sequence[Mapping[str, Any]], held: bool) -> l
         figure = Figure(f"{name}, {part}", statistics.median(values), "µs", spread=spread(values))
         if held and goal:
             ratio = figure.value / goal
-            figure = replace(figure, ratio=ratio, of=f"{goal:g} µs", goal=1.0, at_most=True, slack=slack, row="latency")
+            figure = replace(
+                figure, ratio=ratio, of=f"{goal:g} µs", goal=1.0, at_most=True, slack=slack, row="latency",
+                limit=f"≤ {goal:,.0f} µs",
+            )  # fmt: skip
         figures.append(figure)
     return figures
 
