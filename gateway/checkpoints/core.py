@@ -4,8 +4,8 @@ The rules that it keeps, for each key:
 
 - One write is under way at a time. Commits that arrive meanwhile wait in the key's lane; then the run of them at its
   head folds into one write of the highest number. Rewinds and deletes are barriers: they are never folded.
-- After a write that carried several callers the lane lingers, as long as it is likely that they are back with their
-  next commits: one write for them all, and not one for the first and another for the rest.
+- After a write that carried several callers the lane lingers for them to come back, where they do: one write for them
+  all, and not one for those who came first and another for the rest.
 - What a read brings replaces what is known only if nothing was heard since the read was asked for. So a slow read never
   overwrites a newer commit or a newer read, and no reader is taken back.
 - A write whose outcome is not known leaves a doubt: nothing is served, and no commit decided, before DIS was asked.
@@ -67,10 +67,14 @@ _OTHERS_WRITE = frozenset({"CONSUMER_FENCED", "CONSUMER_GROUP_REBALANCING"})
 """Reasons that say that another consumer has, or soon will have, taken over: what is known is no longer the newest."""
 _VALUE_REFUSED = frozenset({"SEQUENCE_NUMBER_OUT_OF_RANGE", "SEQUENCE_NUMBER_INVALID"})
 """Reasons that are about one number, and say nothing about the lower ones that were folded into it."""
-_LINGER_SHARE = 0.25
+_LINGER_SHARE = 0.5
 """For how much of the time of a write its callers are waited for, before the next"""
-_LINGER_MIN, _LINGER_MAX = 0.0005, 0.005
+_LINGER_MIN, _LINGER_MAX = 0.0005, 0.010
 """and the bounds of that, in seconds: below the first it is not worth while"""
+_LINGER_PAYS = 0.75
+"""It paid if this share of them came"""
+_HASTY_MAX = 63
+"""Writes after which it is tried again at the latest"""
 _LOOKED_AT = 2000
 """Keys that a look at the lanes goes through: the lock is held for it."""
 
@@ -110,6 +114,10 @@ class _KeyState:
     """reads that a write has overtaken: they are read for again while no write is under way"""
     seen: bool = False
     """whether DIS said something while the write was under way: before or after it was applied, nobody knows"""
+    hasty: int = 0
+    """so many writes are followed by the next at once, as lingering did not pay"""
+    disappointed: int = 0
+    """how many those were the last time"""
 
     @property
     def idle(self) -> bool:
@@ -206,6 +214,10 @@ class Core:
         state = self._states.get(linger.key)
         if state is not None and state.writing is linger:
             state.writing = None
+            if len(state.queue) < _LINGER_PAYS * linger.callers:
+                # they come and go without waiting for each other
+                state.disappointed = min(2 * state.disappointed + 1, _HASTY_MAX)
+                state.hasty = state.disappointed
             self._go_on(state, linger.key)
         return self._taken()
 
@@ -388,8 +400,11 @@ class Core:
             self._waiting -= len(state.queue)
             state.queue.clear()
             state.overtaken.clear()
-        if isinstance(state.writing, Linger) and (self._draining or state.overtaken or _gathered(state)):
-            state.writing = None
+        if isinstance(state.writing, Linger):
+            if len(state.queue) >= state.writing.callers:
+                state.writing, state.disappointed = None, 0
+            elif self._draining or state.overtaken or _barred(state.queue):
+                state.writing = None
         if state.writing is None and state.overtaken:
             calls, state.overtaken = state.overtaken, []
             state.writing = self._fly(state, key, now, calls=calls)
@@ -402,10 +417,16 @@ class Core:
         self._drop_if_idle(state, key)
 
     def _linger(self, state: _KeyState, job: WriteJob) -> None:
+        """Wait for the callers of a write to come back, if it carried several, and this has paid before."""
+        if len(job.calls) < 2:
+            return
+        if state.hasty:
+            state.hasty -= 1
+            return
         now = self._clock()
-        linger = Linger(job.key, now, min(_LINGER_MAX, (now - job.at) * _LINGER_SHARE), len(job.calls))
-        if linger.callers > 1 and linger.seconds >= _LINGER_MIN:
-            state.writing = linger
+        seconds = min(_LINGER_MAX, (now - job.at) * _LINGER_SHARE)
+        if seconds >= _LINGER_MIN:
+            state.writing = linger = Linger(job.key, now, seconds, len(job.calls) + len(state.queue))
             self._effects.append(linger)
 
     def _fold(self, queue: deque[WriteCall]) -> list[WriteCall]:
@@ -610,12 +631,9 @@ def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
     )
 
 
-def _gathered(state: _KeyState) -> bool:
-    """Whether as many wait as a lane lingers for, or one to whom nothing can be added."""
-    linger, queue = state.writing, state.queue
-    if not (isinstance(linger, Linger) and queue):
-        return False
-    return len(queue) >= linger.callers or not _folds(queue[0], queue[-1])
+def _barred(queue: deque[WriteCall]) -> bool:
+    """Whether nothing that comes can be folded into the next write."""
+    return bool(queue) and not _folds(queue[0], queue[-1])
 
 
 def _folds(head: WriteCall, other: WriteCall) -> bool:

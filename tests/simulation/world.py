@@ -429,7 +429,7 @@ class World:
                 writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob)]
                 need(len(writes) == len(set(writes)), "one write of a key is under way at a time")
             elif isinstance(effect, Linger):
-                need(0 < effect.seconds <= 0.005, "a lane lingers for a moment only")
+                need(0 < effect.seconds <= 0.01, "a lane lingers for a moment only")
                 self.running.append(Running(effect))
             elif isinstance(effect, Answer):
                 self._answered(effect.call, effect.result)
