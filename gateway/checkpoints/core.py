@@ -382,7 +382,8 @@ class Core:
         call.phase = Phase.QUEUED
         state.queue.append(call)
         self._waiting += 1
-        self._go_on(state, call.key)
+        if state.writing is None or (isinstance(state.writing, Linger) and not _lingers_on(state)):
+            self._go_on(state, call.key)
 
     def _unqueue(self, state: _KeyState, call: WriteCall) -> None:
         if call in state.queue:
@@ -400,11 +401,10 @@ class Core:
             self._waiting -= len(state.queue)
             state.queue.clear()
             state.overtaken.clear()
-        if isinstance(state.writing, Linger):
+        if isinstance(state.writing, Linger) and (self._draining or not _lingers_on(state)):
             if len(state.queue) >= state.writing.callers:
-                state.writing, state.disappointed = None, 0
-            elif self._draining or state.overtaken or _barred(state.queue):
-                state.writing = None
+                state.disappointed = 0
+            state.writing = None
         if state.writing is None and state.overtaken:
             calls, state.overtaken = state.overtaken, []
             state.writing = self._fly(state, key, now, calls=calls)
@@ -514,11 +514,14 @@ class Core:
             self._effects.append(Outdated(job.key))
         else:
             self._learn(state, job.key, known)
-        for call in job.calls:
-            if isinstance(call, CommitCall) and stored is not None:
-                self._answer(call, CommitResult(stored, superseded=call.number < stored.sequence_number))
-            else:
+        if stored is None:
+            for call in job.calls:
                 self._answer(call, Deleted())
+            return
+        committed, superseded = CommitResult(stored), CommitResult(stored, superseded=True)
+        for call in job.calls:
+            behind = isinstance(call, CommitCall) and call.number < stored.sequence_number
+            self._answer(call, superseded if behind else committed)
 
     def _write_failed(self, state: _KeyState, job: WriteJob, error: GatewayError) -> None:
         if isinstance(error, OutcomeUnknown) or error.reason in _OTHERS_WRITE:
@@ -631,9 +634,12 @@ def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
     )
 
 
-def _barred(queue: deque[WriteCall]) -> bool:
-    """Whether nothing that comes can be folded into the next write."""
-    return bool(queue) and not _folds(queue[0], queue[-1])
+def _lingers_on(state: _KeyState) -> bool:
+    """Whether a lane that lingers still waits for callers whose commits could be folded into the next write."""
+    linger, queue = state.writing, state.queue
+    if not isinstance(linger, Linger) or state.overtaken or len(queue) >= linger.callers:
+        return False
+    return not queue or _folds(queue[0], queue[-1])
 
 
 def _folds(head: WriteCall, other: WriteCall) -> bool:

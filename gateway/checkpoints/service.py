@@ -503,10 +503,24 @@ class CheckpointService:
 
         What is noted is counted first: the work may be over, and its caller answered, before this thread goes on.
         """
-        for note in (effect for effect in effects if isinstance(effect, Note)):
+        if not effects:
+            return
+        others = [effect for effect in effects if not isinstance(effect, Answer)]
+        notes = [effect for effect in others if isinstance(effect, Note)]
+        for note in notes:
             self._count(note)
-        for start in (effect for effect in effects if isinstance(effect, Start)):
-            self._start(start.job)
+        for start in others:
+            if isinstance(start, Start):
+                self._start(start.job)
+        self._tell(others)
+        for answer in effects:
+            if isinstance(answer, Answer):
+                answer.call.answered(answer.result)
+        for note in notes:
+            self._log(note)
+
+    def _tell(self, effects: Sequence[Effect]) -> None:
+        """Whoever follows a key; and who wakes a lane that lingers."""
         for effect in effects:
             if isinstance(effect, Changed):
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
@@ -514,10 +528,6 @@ class CheckpointService:
                 self._refresh_watched(effect.key)
             elif isinstance(effect, Linger):
                 self._later.put(effect.at + effect.seconds, partial(self._lingered, effect))
-        for answer in (effect for effect in effects if isinstance(effect, Answer)):
-            answer.call.answered(answer.result)
-        for note in (effect for effect in effects if isinstance(effect, Note)):
-            self._log(note)
 
     def _start(self, job: Job) -> None:
         """Have a job carried out, when there is a thread for it."""

@@ -115,17 +115,16 @@ class CheckpointServicer:
 
         results = iter(self._service.commit_many(right(), caller, len(request.commits)))
         response = pb.BatchCommitCheckpointsResponse()
-        effective: dict[int, pb.Checkpoint] = {}  # many were folded into the same
+        made: dict[int, pb.BatchCommitCheckpointsResult] = {}  # of many that were folded there is one result
         good = 0
         for one in read:
             result = one if isinstance(one, GatewayError) else next(results)
             if isinstance(result, CommitResult):
-                stored = effective.get(id(result.effective))
-                if stored is None:
-                    stored = effective[id(result.effective)] = messages.checkpoint_message(result.effective)
-                answer = response.results.add().response
-                answer.result = messages.commit_outcome(result)
-                answer.effective.CopyFrom(stored)
+                answer = made.get(id(result))
+                if answer is None:
+                    answer = pb.BatchCommitCheckpointsResult(response=messages.commit_response(result))
+                    made[id(result)] = answer
+                response.results.append(answer)
                 good += 1
             else:
                 failure = _error(result)

@@ -261,6 +261,7 @@ class _Commits:
         self._unanswered = 0
         self._taking = True
         self._failure: GatewayError | None = None
+        self._last: tuple[CommitResult, pb.CommitCheckpointResponse] | None = None
 
     def read(self, requests: Iterator[bytes]) -> None:
         """Take commits until the client has no more, the stream breaks, or :meth:`take_no_more` is called."""
@@ -335,11 +336,18 @@ class _Commits:
     def _answer(self, number: int, result: Result) -> None:
         response = pb.StreamCommitsResponse(id=number)
         if isinstance(result, CommitResult):
-            response.response.CopyFrom(messages.commit_response(result))
+            response.response.CopyFrom(self._stored(result))
         elif isinstance(result, GatewayError):
             response.status.CopyFrom(status_of(result))
         self._answers.put(response)
         self._one_less()
+
+    def _stored(self, result: CommitResult) -> pb.CommitCheckpointResponse:
+        """The answer to a commit that is stored: those that were folded have the same."""
+        last = self._last
+        if last is None or last[0] is not result:
+            last = self._last = result, messages.commit_response(result)
+        return last[1]
 
     def _one_less(self) -> None:
         with self._lock:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from prometheus_client import Counter
 
 from gateway.errors import GatewayError, Status
 from gateway.limit import LogLimit
@@ -89,8 +91,10 @@ class _Method:
         self._log("rpc_failed", error, about, more)
 
     def item(self, seconds: float | None, error: GatewayError | None, about: CheckpointKey | None) -> None:
-        status = Status.OK if error is None else error.status
-        self._items.labels(self._name, status.value).inc()
+        if error is None:
+            self._good_items.inc()
+        else:
+            self._items.labels(self._name, error.status.value).inc()
         if seconds is not None:
             self._calls.time(seconds)
         if error is not None:
@@ -98,7 +102,11 @@ class _Method:
 
     def items(self, count: int) -> None:
         if count:
-            self._items.labels(self._name, _OK).inc(count)
+            self._good_items.inc(count)
+
+    @cached_property
+    def _good_items(self) -> Counter:
+        return self._items.labels(self._name, _OK)
 
     def _log(self, event: str, error: GatewayError, about: str, more: dict[str, Any]) -> None:
         """One line for each failure, until there are too many of one sort; then only their number."""
