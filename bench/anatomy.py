@@ -69,13 +69,13 @@ def figures(pace: Pace) -> list[Figure]:
 
     for name in servers:
         whole, kernel = (statistics.median(times[name]) * 1e6 for times in (contest.cpu, contest.kernel))
+        code = 0.0 if name == _BARE else statistics.median(own["all"])
         tell(name, whole, contest.cpu[name])
-        tell(f"{name}: in the kernel", kernel, contest.kernel[name])
-        if name == _BARE:
-            tell(f"{name}: gRPC, and a message parsed and written", whole - kernel)
+        if pace.share >= 1:  # what the kernel takes is counted in ticks of 10 ms
+            tell(f"{name}: in the kernel", kernel, contest.kernel[name])
+            tell(f"{name}: gRPC{'' if code else ', and a message parsed and written'}", whole - kernel - code)
+        if not code:
             continue
-        code = statistics.median(own["all"])
-        tell(f"{name}: gRPC", whole - kernel - code)
         tell(f"{name}: the gateway's own code", code, own["all"])
         earlier = 0.0
         for part, values in own.items():

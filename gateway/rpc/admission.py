@@ -66,35 +66,40 @@ class Admission:
             file, check_unix = settings.file, settings.check_unix
             self._policy = Watched("callers", [file], lambda: read_policy(file, checks_unix=check_unix), clock)
 
-    def to(self, rpc: str, lasts: bool = False) -> Admit:
-        """The door of one method, by its bare name. A call that ``lasts`` may outlive the file that it began under."""
-        watched, check_unix = self._policy, self._check_unix
-        if watched is None:
+    def to(self, rpc: str) -> Admit:
+        """The door of one method, by its bare name."""
+        policy, check_unix = self._policy, self._check_unix
+        if policy is None:
             return anybody
 
-        def made(policy: Policy, shown: Shown) -> _Permit:
-            return _LastingPermit(watched, policy, shown, rpc) if lasts else _Permit(policy, shown, rpc)
-
-        by_token = _ByToken(watched, made)
+        by_token = _ByToken(policy, rpc)
 
         def admit(context: grpc.ServicerContext) -> Permit:
             if not check_unix and context.peer().startswith(_UNIX):
                 return anything
             shown = _authorization(context)
-            return made(watched.current(), _shown(context)) if shown is None else by_token.permit(shown)
+            return _Permit(policy, _shown(context), rpc) if shown is None else by_token.permit(shown)
 
         return admit
 
 
 class _Permit:
-    """What one call may do, by the callers that there were when it began: always the same."""
+    """What one call may do. A stream may outlive the callers that it began under: changed ones hold for it too."""
 
-    __slots__ = ("_rights",)
+    __slots__ = ("_policy", "_rights", "_rpc", "_shown", "_watched")
 
-    def __init__(self, policy: Policy, shown: Shown, rpc: str) -> None:
-        self._rights = _rights(policy, shown, rpc)
+    def __init__(self, watched: Watched[Policy], shown: Shown, rpc: str) -> None:
+        self._watched = watched
+        self._shown = shown
+        self._rpc = rpc
+        self._policy = watched.current()
+        self._rights = self._look(self._policy)
 
     def __call__(self, stream: str, app: str) -> None:
+        policy = self._watched.current()
+        if policy is not self._policy:
+            self._rights = self._look(policy)
+            self._policy = policy
         self._rights.require(stream, app)
 
     @property
@@ -102,44 +107,25 @@ class _Permit:
         """Who calls."""
         return self._rights.name
 
-
-class _LastingPermit(_Permit):
-    """What a stream may do: changed callers hold for it too."""
-
-    __slots__ = ("_policy", "_rpc", "_shown", "_watched")
-
-    def __init__(self, watched: Watched[Policy], policy: Policy, shown: Shown, rpc: str) -> None:
-        super().__init__(policy, shown, rpc)
-        self._watched = watched
-        self._policy = policy
-        self._shown = shown
-        self._rpc = rpc
-
-    def __call__(self, stream: str, app: str) -> None:
-        policy = self._watched.current()
-        if policy is not self._policy:
-            self._rights = _rights(policy, self._shown, self._rpc)
-            self._policy = policy
-        super().__call__(stream, app)
-
-
-def _rights(policy: Policy, shown: Shown, rpc: str) -> Rights:
-    try:
-        rights = policy.rights(shown)
-    except CallerUnknown as error:
-        if shown.identities:
-            error.metadata = {"identities": b", ".join(shown.identities).decode("utf-8", "replace")[:_NAMES_MAX]}
-        raise
-    rights.require_rpc(rpc)
-    return rights
+    def _look(self, policy: Policy) -> Rights:
+        try:
+            rights = policy.rights(self._shown)
+        except CallerUnknown as error:
+            if self._shown.identities:
+                error.metadata = {
+                    "identities": b", ".join(self._shown.identities).decode("utf-8", "replace")[:_NAMES_MAX]
+                }
+            raise
+        rights.require_rpc(self._rpc)
+        return rights
 
 
 class _ByToken:
     """The permits of one method, by what its callers have shown, as long as the file of callers stays the same."""
 
-    def __init__(self, watched: Watched[Policy], made: Callable[[Policy, Shown], _Permit]) -> None:
+    def __init__(self, watched: Watched[Policy], rpc: str) -> None:
         self._watched = watched
-        self._made = made
+        self._rpc = rpc
         self._permits: tuple[Policy, dict[str, _Permit]] = (watched.current(), {})
 
     def permit(self, shown: str) -> _Permit:
@@ -149,7 +135,8 @@ class _ByToken:
             policy, permits = self._permits = (now, {})
         permit = permits.get(shown)
         if permit is None:
-            permit = permits[shown] = self._made(policy, Shown(digest(_token(shown).encode())))
+            token = digest(_token(shown).encode())
+            permit = permits[shown] = _Permit(self._watched, Shown(token), self._rpc)
         return permit
 
 

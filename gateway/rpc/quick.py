@@ -32,12 +32,10 @@ _REQUEST_MAX = 256
 class _Read:
     """A read that was understood, and the last answer to it."""
 
-    __slots__ = ("_last", "permitted", "reads")
+    __slots__ = ("_last", "reads")
 
     def __init__(self, reads: CachedReads) -> None:
         self.reads = reads
-        self.permitted: Permit | None = None
-        """one that allows it; always the same is allowed by the same"""
         self._last: tuple[Known, bytes] | None = None
 
     def ageless(self, known: Known) -> bytes:
@@ -116,10 +114,8 @@ class QuickReads:
         if read is None:
             return None
         reads = read.reads
-        if read.permitted is not permit:
-            key = reads.key
-            permit(key.stream_name, key.app_name)
-            read.permitted = permit
+        key = reads.key
+        permit(key.stream_name, key.app_name)
         known = reads.take(now)
         return None if known is None else read.ageless(known) + _age(max(0.0, now - known.at))
 

@@ -96,8 +96,7 @@ class StreamServicer:
 
     def handlers(self) -> MethodTable:
         """The methods, for ``CheckpointService``."""
-        admit_commits = self._admission.to("StreamCommits", lasts=True)
-        admit_watch = self._admission.to("WatchCheckpoints", lasts=True)
+        admit_commits, admit_watch = self._admission.to("StreamCommits"), self._admission.to("WatchCheckpoints")
 
         def commits(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             return self._serve(
