@@ -9,9 +9,11 @@ import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from bench.parts import Figure, Pace, Server, dis, gateway, peer, spread
+from bench.without import Change, copy
 
 DELAY = 0.02
 CONNECTIONS = 64
@@ -22,6 +24,7 @@ _BATCHERS = 8
 """Callers that each send batches, for partitions of their own: one alone waits for DIS most of the time."""
 _ECHOED = (16, 64)
 """With so many callers an echo is at its best."""
+LINGERING = Change("lingering", "gateway/checkpoints/core.py", "_LINGER_SHARE = 0.5\n", "_LINGER_SHARE = 0.0\n")
 
 
 def _rate(done: Mapping[str, Any]) -> float:
@@ -32,24 +35,27 @@ def figures(pace: Pace) -> list[Figure]:
     """Commits of one key, of many, and of some, beside what they are to be compared with. Each was acknowledged."""
     seconds = f"{max(0.8, 2 * pace.seconds):g}"
     unary = "one key, 64 callers, unary calls"
+    streamed = "one key, 64 callers on one stream"
     stream = ("-mode", "hotstream", "-seconds", seconds)
     ways: dict[str, Sequence[str]] = {
         "one key, one caller at a time": ("-mode", "hot", "-callers", "1", "-seconds", seconds),
         unary: ("-mode", "hot", "-seconds", seconds),
-        "one key, 64 callers on one stream": stream,
+        streamed: stream,
         "one key, 64 callers on one stream, each with 4 commits under way": (*stream, "-window", "4"),
         "1,000 keys in one batch": ("-mode", "batch", "-callers", "1", "-rounds", "3"),
         "1,000 keys over one stream": ("-mode", "stream", "-callers", "1", "-rounds", "3"),
     }
     batches = ("-mode", "batch", "-callers", str(_BATCHERS), "-spread", "8", "-rounds", "20")
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    hasty: dict[str, list[float]] = {unary: [], streamed: []}
     folded, echoed, overtaken = list[float](), list[float](), list[float]()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         url = stack.enter_context(dis(DELAY))
-        server = stack.enter_context(
-            gateway(url, f"unix://{folder}/g.sock", upstream__pool_size=str(CONNECTIONS), cache__max_entries="100000")
-        )
+        settings = {"upstream__pool_size": str(CONNECTIONS), "cache__max_entries": "100000"}
+        server = stack.enter_context(gateway(url, f"unix://{folder}/g.sock", **settings))
+        root = copy(LINGERING, Path(folder) / "hasty")
+        without = stack.enter_context(gateway(url, f"unix://{folder}/hasty.sock", root=root, **settings))
         echo = stack.enter_context(peer("go-echo", f"unix://{folder}/echo.sock"))
         server.load("-mode", "batch", "-callers", "1", "-rounds", "0")  # opens the connections to DIS
         for _ in range(max(1, pace.rounds // 3)):
@@ -58,6 +64,8 @@ def figures(pace: Pace) -> list[Figure]:
                 rates[name].append(_rate(done))
                 if name == unary:
                     overtaken.append(done["overtaken"] / (done["acknowledged"] + done["overtaken"]))
+            for name, values in hasty.items():
+                values.append(_rate(without.load(*ways[name])))
             echoed.append(max(_echo(echo, callers, pace) for callers in _ECHOED))
             folded.append(_rate(server.load(*batches)))
     one, *hot = list(ways)[:4]
@@ -68,8 +76,15 @@ def figures(pace: Pace) -> list[Figure]:
         result.append(
             Figure(name, value, "/s", ratio, "one caller", HOT_GOAL, spread=spread(ratios), slack=2.5, row="hot")
         )
+        if name in hasty:
+            ratios = [rate / base for rate, base in zip(hasty[name], rates[one], strict=True)]
+            value, ratio = statistics.median(hasty[name]), statistics.median(ratios)
+            what = f"{name}, without {LINGERING.what}"
+            result.append(Figure(what, value, "/s", ratio, "one caller", spread=spread(ratios)))
         if name == unary:
-            result.append(Figure("of these, answered that a higher number was first", _percent(overtaken), "%"))
+            result.append(
+                Figure("of the unary ones, answered that a higher number was first", _percent(overtaken), "%")
+            )
     for name in list(ways)[4:]:
         value = statistics.median(rates[name])
         result.append(
