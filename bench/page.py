@@ -204,8 +204,8 @@ SECTIONS = (
         f"many keys\n{lanes.PHYSICAL:,.0f}.\n\n"
         "Callers that wait for each answer before they commit again would meet every second write: when one ends,\n"
         "the first to come back starts the next, and the others wait for the one after. So a lane lingers for those\n"
-        "of its last write, at most for half its time. Callers that commit while an answer is under way, as a consumer\n"
-        "does that commits each record and does not wait, fold into every write. Batches are those of 8 callers, each\n"
+        "of its last write, at most for half its time. Callers that commit while an answer is under way, as consumers\n"
+        "do that commit each record and do not wait, fold into every write. Batches are those of 8 callers, each\n"
         "for 8 partitions of its own, and count from the first call to the last answer. Each commit must be\n"
         "acknowledged, or the run fails.",
         lambda pace, known: lanes.figures(pace),
