@@ -32,7 +32,7 @@ def _rate(done: Mapping[str, Any]) -> float:
 
 
 def figures(pace: Pace) -> list[Figure]:
-    """Commits of one key, of many, and of some, beside what they are to be compared with. Each was acknowledged."""
+    """Commits of one key, of many, and of some, beside what they are to be compared with."""
     seconds = f"{max(0.8, 2 * pace.seconds):g}"
     unary = "one key, 64 callers, unary calls"
     streamed = "one key, 64 callers on one stream"

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	pb "github.com/dis-checkpoint-gateway/dis-checkpoint-gateway/clients/go/disgateway/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -38,10 +38,10 @@ func hot(gateway pb.CheckpointServiceClient) (acknowledged, overtaken int64, too
 		wait.Go(func() {
 			for time.Now().Before(until) {
 				_, err := gateway.CommitCheckpoint(context.Background(), commit(0, number.Add(1)))
-				switch status.Code(err) {
-				case codes.OK:
+				switch {
+				case err == nil:
 					done.Add(1)
-				case codes.FailedPrecondition:
+				case regressed(err):
 					late.Add(1)
 				default:
 					log.Fatal(err)
@@ -51,6 +51,16 @@ func hot(gateway pb.CheckpointServiceClient) (acknowledged, overtaken int64, too
 	}
 	wait.Wait()
 	return done.Load(), late.Load(), time.Since(begin)
+}
+
+// regressed tells whether a commit was refused because a higher number stands there.
+func regressed(err error) bool {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.Reason == "CHECKPOINT_REGRESSION"
+		}
+	}
+	return false
 }
 
 // hotStream is hot over one stream: callers share it, each with up to *window commits that are not acknowledged yet.

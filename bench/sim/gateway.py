@@ -22,6 +22,7 @@ from gateway.checkpoints.work import (
     CommitResult,
     Effect,
     Job,
+    Linger,
     ReadCall,
     ReadJob,
     ReadResult,
@@ -151,6 +152,8 @@ class Gateway:
         for effect in effects:
             if isinstance(effect, Start):
                 self._start(effect.job)
+            elif isinstance(effect, Linger):
+                self._clock.at(effect.until, lambda linger=effect: self._perform(self._core.lingered(linger)))
         for effect in effects:
             if isinstance(effect, Answer):
                 effect.call.answered(effect.result)

@@ -71,10 +71,10 @@ _LINGER_SHARE = 0.5
 """For how much of the time of a write its callers are waited for, before the next"""
 _LINGER_MIN, _LINGER_MAX = 0.0005, 0.010
 """and the bounds of that, in seconds: below the first it is not worth while"""
-_LINGER_PAYS = 0.75
+_LINGER_PAYS = 0.9
 """It paid if this share of them came"""
 _HASTY_MAX = 63
-"""Writes after which it is tried again at the latest"""
+"""Writes after which it is tried again at the latest, while the lane stays busy"""
 _LOOKED_AT = 2000
 """Keys that a look at the lanes goes through: the lock is held for it."""
 
@@ -109,13 +109,14 @@ class _KeyState:
     known: Known | None
     queue: deque[WriteCall] = field(default_factory=deque)
     writing: WriteJob | ReadJob | Linger | None = None
+    """what its lane is at: a write, a read to decide on one, or a pause before the next"""
     flights: list[ReadJob] = field(default_factory=list)
     overtaken: list[ReadCall] = field(default_factory=list)
     """reads that a write has overtaken: they are read for again while no write is under way"""
     seen: bool = False
     """whether DIS said something while the write was under way: before or after it was applied, nobody knows"""
     hasty: int = 0
-    """so many writes are followed by the next at once, as lingering did not pay"""
+    """so many writes for several are followed by the next at once, as lingering did not pay"""
     disappointed: int = 0
     """how many those were the last time"""
 
@@ -203,9 +204,10 @@ class Core:
                 self._decide(state, job, outcome, newest=newest)
         else:
             state.writing = None
+            carried = sum(call.phase is Phase.SENT for call in job.calls)
             self._write_finished(state, job, outcome)
-            if outcome is None:
-                self._linger(state, job)
+            if outcome is None and carried > 1:
+                self._linger(state, job, carried)
         self._go_on(state, job.key)
         return self._taken()
 
@@ -213,11 +215,7 @@ class Core:
         """A lane has lingered for long enough, if it still does."""
         state = self._states.get(linger.key)
         if state is not None and state.writing is linger:
-            state.writing = None
-            if len(state.queue) < _LINGER_PAYS * linger.callers:
-                # they come and go without waiting for each other
-                state.disappointed = min(2 * state.disappointed + 1, _HASTY_MAX)
-                state.hasty = state.disappointed
+            self._end_linger(state, linger)
             self._go_on(state, linger.key)
         return self._taken()
 
@@ -374,6 +372,10 @@ class Core:
             self._answer(call, _stopping())
             return
         state = self._state(call.key)
+        if isinstance(state.writing, Linger) and state.queue and self._waiting >= self._settings.max_waiting:
+            self._end_linger(state, state.writing)
+            self._go_on(state, call.key)
+            state = self._state(call.key)  # another, where those who waited had no time left
         if len(state.queue) >= self._settings.max_queue or self._waiting >= self._settings.max_waiting:
             self._note(Event.OVERLOADED, call.key)
             self._answer(call, Overloaded("too many writes are waiting; nothing was sent", retry_after=1.0))
@@ -382,7 +384,7 @@ class Core:
         call.phase = Phase.QUEUED
         state.queue.append(call)
         self._waiting += 1
-        if state.writing is None or (isinstance(state.writing, Linger) and not _lingers_on(state)):
+        if state.writing is None or isinstance(state.writing, Linger):  # else there is nothing to begin
             self._go_on(state, call.key)
 
     def _unqueue(self, state: _KeyState, call: WriteCall) -> None:
@@ -401,10 +403,8 @@ class Core:
             self._waiting -= len(state.queue)
             state.queue.clear()
             state.overtaken.clear()
-        if isinstance(state.writing, Linger) and (self._draining or not _lingers_on(state)):
-            if len(state.queue) >= state.writing.callers:
-                state.disappointed = 0
-            state.writing = None
+        if isinstance(state.writing, Linger) and (self._draining or not _lingers_on(state, state.writing, now)):
+            self._end_linger(state, state.writing)
         if state.writing is None and state.overtaken:
             calls, state.overtaken = state.overtaken, []
             state.writing = self._fly(state, key, now, calls=calls)
@@ -416,18 +416,30 @@ class Core:
             self._begin(state, key, [call for call in batch if call not in late], now)
         self._drop_if_idle(state, key)
 
-    def _linger(self, state: _KeyState, job: WriteJob) -> None:
-        """Wait for the callers of a write to come back, if it carried several, and this has paid before."""
-        if len(job.calls) < 2:
-            return
+    def _linger(self, state: _KeyState, job: WriteJob, carried: int) -> None:
+        """After a write that carried several, wait for them to come back, unless that has not paid lately."""
         if state.hasty:
             state.hasty -= 1
             return
         now = self._clock()
-        seconds = min(_LINGER_MAX, (now - job.at) * _LINGER_SHARE)
-        if seconds >= _LINGER_MIN:
-            state.writing = linger = Linger(job.key, now, seconds, len(job.calls) + len(state.queue))
+        took = now - job.at
+        seconds = min(_LINGER_MAX, took * _LINGER_SHARE)
+        if seconds < _LINGER_MIN:
+            return
+        calls = min(carried + len(state.queue), self._settings.max_queue)
+        linger = Linger(job.key, now, now + seconds, now + seconds + took, calls, job.calls[0])
+        if not state.overtaken and all(_may_wait(linger, call) for call in state.queue):
+            state.writing = linger
             self._effects.append(linger)
+
+    def _end_linger(self, state: _KeyState, linger: Linger) -> None:
+        state.writing = None
+        if len(state.queue) >= _LINGER_PAYS * linger.calls:
+            state.disappointed = 0
+        elif self._clock() >= linger.until:
+            # they come and go without waiting for each other
+            state.disappointed = min(2 * state.disappointed + 1, _HASTY_MAX)
+            state.hasty = state.disappointed
 
     def _fold(self, queue: deque[WriteCall]) -> list[WriteCall]:
         """Take the head of the lane, and what may go in one write with it."""
@@ -634,12 +646,17 @@ def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
     )
 
 
-def _lingers_on(state: _KeyState) -> bool:
-    """Whether a lane that lingers still waits for callers whose commits could be folded into the next write."""
-    linger, queue = state.writing, state.queue
-    if not isinstance(linger, Linger) or state.overtaken or len(queue) >= linger.callers:
+def _lingers_on(state: _KeyState, linger: Linger, now: float) -> bool:
+    """Whether calls are still waited for, and nothing waits that should not."""
+    queue = state.queue
+    if state.overtaken or now >= linger.until or len(queue) >= linger.calls:
         return False
-    return not queue or _folds(queue[0], queue[-1])
+    return not queue or _may_wait(linger, queue[-1])
+
+
+def _may_wait(linger: Linger, call: WriteCall) -> bool:
+    """Whether a call has the time, and goes into one write with those that are waited for."""
+    return call.deadline > linger.written and _folds(linger.like, call)
 
 
 def _folds(head: WriteCall, other: WriteCall) -> bool:

@@ -509,9 +509,11 @@ class CheckpointService:
         notes = [effect for effect in others if isinstance(effect, Note)]
         for note in notes:
             self._count(note)
-        for start in others:
-            if isinstance(start, Start):
-                self._start(start.job)
+        for begun in others:
+            if isinstance(begun, Start):
+                self._start(begun.job)
+            elif isinstance(begun, Linger):
+                self._later.put(begun.until, partial(self._lingered, begun))
         self._tell(others)
         for answer in effects:
             if isinstance(answer, Answer):
@@ -520,14 +522,12 @@ class CheckpointService:
             self._log(note)
 
     def _tell(self, effects: Sequence[Effect]) -> None:
-        """Whoever follows a key; and who wakes a lane that lingers."""
+        """Those who follow a key."""
         for effect in effects:
             if isinstance(effect, Changed):
                 self._watches.changed(effect.key, effect.checkpoint, effect.order)
             elif isinstance(effect, Outdated):
                 self._refresh_watched(effect.key)
-            elif isinstance(effect, Linger):
-                self._later.put(effect.at + effect.seconds, partial(self._lingered, effect))
 
     def _start(self, job: Job) -> None:
         """Have a job carried out, when there is a thread for it."""

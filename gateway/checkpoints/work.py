@@ -168,15 +168,18 @@ class Start:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Linger:
-    """A lane waits a moment before its next write, for ``callers`` to come back. Hand it to ``Core.lingered``.
+    """A lane waits before its next write, until so many ``calls`` like one that it carried are there.
 
-    It began ``at``, on the core's clock, and lasts ``seconds`` at most.
+    Begun ``at``; hand it to ``Core.lingered`` at ``until``, both on the core's clock. ``written`` is when the next
+    write is likely to be done if it begins then.
     """
 
     key: CheckpointKey
     at: float
-    seconds: float
-    callers: int
+    until: float
+    written: float
+    calls: int
+    like: WriteCall
 
 
 @dataclass(slots=True)  # frozen ones take three times as long to make, and each call has some

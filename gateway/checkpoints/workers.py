@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from queue import SimpleQueue
 
 import structlog
+
+_LOOK_SECONDS = 0.05
+"""So often a clock is looked at that may jump"""
 
 log = structlog.get_logger("gateway.checkpoints")
 
@@ -66,41 +70,58 @@ class Workers:
 
 
 class Later:
-    """Carries jobs out a little later, in the order in which they were put in: one thread, once it is needed.
+    """Carries jobs out at their time: one thread, once it is needed. ``clock`` gives seconds.
 
-    ``clock`` gives seconds. Where no thread can be started, a job is carried out at once.
+    Where no thread can be started, a job is carried out at once.
     """
 
     def __init__(self, clock: Callable[[], float], name: str) -> None:
         self._clock = clock
         self._name = name
-        self._jobs: SimpleQueue[tuple[float, Callable[[], None]] | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._jobs: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = count()
+        self._changed = threading.Condition()
         self._started = False
+        self._closed = False
 
     def put(self, at: float, job: Callable[[], None]) -> None:
-        """Have it carried out ``at`` a time of the clock, or soon after; it takes care of its own errors."""
-        with self._lock:
-            if not self._started:
-                try:
-                    threading.Thread(target=self._work, name=self._name, daemon=True).start()
-                    self._started = True
-                except RuntimeError:  # the system gives no more
-                    pass
-            if self._started:
-                self._jobs.put((at, job))
+        """Have it carried out ``at`` a time of the clock, or soon after; after :meth:`close`, not at all."""
+        with self._changed:
+            if self._closed:
+                return
+            if self._started or self._start():
+                heappush(self._jobs, (at, next(self._count), job))
+                self._changed.notify()
                 return
         job()
 
     def close(self) -> None:
-        """Let the thread go, once all is carried out."""
-        self._jobs.put(None)
+        """Let the thread go, and carry nothing out any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _start(self) -> bool:
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except (RuntimeError, MemoryError):  # the system gives no more
+            log.warning("thread_not_started", name=self._name)
+            return False
+        self._started = True
+        return True
 
     def _work(self) -> None:
-        while (one := self._jobs.get()) is not None:
-            at, job = one
-            time.sleep(max(0.0, at - self._clock()))
+        while (job := self._next()) is not None:
             try:
                 job()
             except Exception:
                 log.exception("write_not_begun_unexpectedly")
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._changed:
+            while not self._closed:
+                rest = self._jobs[0][0] - self._clock() if self._jobs else _LOOK_SECONDS
+                if rest <= 0:
+                    return heappop(self._jobs)[2]
+                self._changed.wait(min(rest, _LOOK_SECONDS) if self._jobs else None)
+        return None

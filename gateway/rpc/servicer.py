@@ -113,9 +113,10 @@ class CheckpointServicer:
                     read.append(commit)
                     yield commit
 
-        results = iter(self._service.commit_many(right(), caller, len(request.commits)))
+        every = self._service.commit_many(right(), caller, len(request.commits))
+        results = iter(every)
         response = pb.BatchCommitCheckpointsResponse()
-        made: dict[int, pb.BatchCommitCheckpointsResult] = {}  # of many that were folded there is one result
+        made: dict[int, pb.BatchCommitCheckpointsResult] = {}  # by the id of a result: folded ones share theirs
         good = 0
         for one in read:
             result = one if isinstance(one, GatewayError) else next(results)

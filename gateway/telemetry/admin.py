@@ -119,15 +119,16 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
         self.trigger.pull_trigger(self._leave)
 
     def _leave(self) -> None:
-        kept = (self, self.trigger)
-        wasyncore.close_all({at: each for at, each in self._map.items() if each not in kept}, ignore_all=True)
+        for channel in list(self.active_channels.values()):
+            channel.handle_close()
+        wasyncore.dispatcher.close(self)  # which leaves the trigger
         self._map.clear()
 
     def finish(self) -> None:
-        """Close the rest, once :meth:`run` has returned and no thread answers any more.
+        """Close what wakes the loop, once :meth:`run` has returned and no thread answers any more.
 
-        Not sooner: who wakes the loop does it by the number of a descriptor, which may be another's by then.
+        Not sooner: who wakes it does it by the number of a descriptor, which may be another's by then.
         """
         self.task_dispatcher.shutdown(cancel_pending=True, timeout=1)
         if not self.task_dispatcher.threads:
-            self.close()
+            self.trigger.close()

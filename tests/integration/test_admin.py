@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from typing import Any
 
@@ -92,6 +95,32 @@ def test_an_answer_that_ends_while_it_stops_wakes_nobody_else(
     assert pulled
     with pytest.raises(urllib3.exceptions.HTTPError):
         ask(server.address, "/healthz")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_a_page_that_hangs_does_not_hold_up_a_stop(readiness: Readiness, caplog: pytest.LogCaptureFixture) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def hang() -> str:
+        begun.set()
+        go.wait(30)
+        return "done"
+
+    server = AdminServer("127.0.0.1:0", Sources(readiness, Metrics("1"), actions={"/hang": hang}))
+    server.start()
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(ask, server.address, "/hang", "POST")
+        assert begun.wait(30)
+        server.stop()
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            ask(server.address, "/healthz")
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            hanging.result(30)
+    go.set()
+    wait_until(lambda: not any(thread.name.startswith("waitress") for thread in threading.enumerate()))
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    del server
+    gc.collect()  # what wakes the loop was left open for the page that hung
 
 
 def test_a_probe_says_what_it_found(admin: AdminServer) -> None:

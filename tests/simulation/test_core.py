@@ -37,7 +37,7 @@ def test_the_schedules_reach_everything_that_the_core_decides() -> None:
         lingered += world.lingered
     unreached = {event for event in Event if not seen[event]} - {Event.REGRESSION_ALLOWED}  # another policy
     assert not unreached
-    assert lingered > 100
+    assert lingered > 20
 
 
 def test_a_schedule_is_the_same_each_time() -> None:

@@ -339,8 +339,8 @@ class World:
         job = running.job
         if isinstance(job, Linger):
             self.running.remove(running)
-            self.lingered += 1
-            self.log.append(f"{self.step}: lingered for {job.callers} of {job.key.partition_id[-1]}")
+            self.lingered += self._lingers(job.key)
+            self.log.append(f"{self.step}: lingered for {job.calls} of {job.key.partition_id[-1]}")
             self._take(self.core.lingered(job))
             return
         if not running.done and not (faults and self.rng.random() < 0.15):
@@ -397,8 +397,14 @@ class World:
         )
         self.histories[key].versions.append(Version(value, self.step, self.time, external))
 
+    def _lingers(self, key: CheckpointKey) -> bool:
+        return any(lane.key == key and lane.doing == "linger" for lane in self.core.lanes(len(KEYS)))
+
     def _settle(self) -> None:
         """Let everything end without faults; then nobody may wait any more."""
+        if self.rng.random() < 0.2:
+            self.log.append(f"{self.step}: it ends")
+            self._take(self.core.drain())
         for _ in range(10_000):
             if not self.running:
                 break
@@ -429,7 +435,7 @@ class World:
                 writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob)]
                 need(len(writes) == len(set(writes)), "one write of a key is under way at a time")
             elif isinstance(effect, Linger):
-                need(0 < effect.seconds <= 0.01, "a lane lingers for a moment only")
+                need(0 < effect.until - self.time <= 0.0101, "a lane lingers for a moment only")
                 self.running.append(Running(effect))
             elif isinstance(effect, Answer):
                 self._answered(effect.call, effect.result)
