@@ -204,7 +204,7 @@ def test_a_read_that_a_write_has_overtaken_is_not_kept_waiting() -> None:
     lane.take(lane.core.read(ReadCall(KEY, FOREVER, fresh=True)))
     lane.finish()
     assert lane.lingers_now
-    lane.finish()
+    lane.finish(0.0)
     assert not lane.lingers_now
     assert [type(job) for job in lane.jobs] == [ReadJob]
 
