@@ -71,7 +71,7 @@ _LINGER_SHARE = 0.5
 """For how much of the time of a write its callers are waited for, before the next"""
 _LINGER_MIN, _LINGER_MAX = 0.0005, 0.010
 """and the bounds of that, in seconds: below the first it is not worth while"""
-_LINGER_PAYS = 0.9
+_LINGER_PAYS = 0.75
 """It paid if this share of them came"""
 _HASTY_MAX = 63
 """Writes after which it is tried again at the latest, while the lane stays busy"""
@@ -384,7 +384,8 @@ class Core:
         call.phase = Phase.QUEUED
         state.queue.append(call)
         self._waiting += 1
-        if state.writing is None or isinstance(state.writing, Linger):  # else there is nothing to begin
+        doing = state.writing
+        if doing is None or (isinstance(doing, Linger) and not _lingers_on(state, doing, now)):  # as most calls wait
             self._go_on(state, call.key)
 
     def _unqueue(self, state: _KeyState, call: WriteCall) -> None:
