@@ -111,7 +111,13 @@ GOALS = (
         "64 commits come in, and over gRPC on one core that takes 7 to 9 ms beside the 20 of DIS. Those that do not "
         "wait with their next commit do it meanwhile.",
     ),
-    Goal("keys", "1,000 keys at once, DIS at 20 ms, 64 connections", "≥ 0.8 of 3,200/s"),
+    Goal(
+        "keys",
+        "1,000 keys at once, DIS at 20 ms, 64 connections",
+        "≥ 0.8 of 3,200/s",
+        "Each of these commits is a request to DIS of its own. With its way in and out it takes some 250 µs of the "
+        "gateway's one core, where 3,200 a second leave 312: what others take of the machine is seen here at once.",
+    ),
     Goal(
         "stall",
         "90% cached reads, 8% commits, 2% misses, and DIS stalls for 5 s",
