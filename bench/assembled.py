@@ -47,7 +47,8 @@ def key(partition: int) -> CheckpointKey:
 
 def service(max_entries: int, metrics: Metrics | None = None) -> CheckpointService:
     """A service whose cache keeps what it has."""
-    more = {"count": metrics.count, "count_hits": metrics.count_hits} if metrics else {}
+    hears = ("count", "count_hit", "count_hits")
+    more = {name: getattr(metrics, name) for name in hears} if metrics else {}
     return CheckpointService(
         InstantStore(), CoreSettings(ttl=86_400.0, max_waiting=10**7), max_entries, time.monotonic, 4, **more
     )

@@ -65,11 +65,23 @@ UNCOUNTED = Change(
     "            self._jobs.put((job, args))\n",
     "            future = Future()\n            self._jobs.put((lambda: (job(*args), future.set_result(None)), ()))\n",
 )
+REQUESTS = Change(
+    "requests that are remembered",
+    "gateway/rpc/quick.py",
+    "        self._young[data] = read\n",
+    "",
+)
 ANSWERS = Change(
     "answers that are remembered",
-    "gateway/rpc/quick.py",
-    "if last is None or last[0] is not known:",
-    "if True:",
+    "gateway/checkpoints/reads.py",
+    "return held\n",
+    "return held and Held(held.known, held.until, self._show(held.known))\n",
+)
+COUNTING = Change(
+    "counters of one kind: with those that look the kind up",
+    "gateway/telemetry/tally.py",
+    "        return add\n",
+    "        return lambda seconds: self.add(kind, seconds)\n",
 )
 REGISTERED = Change(
     "methods that gRPC's core knows: with those that Python looks up",
@@ -93,11 +105,13 @@ BATCHES = Change(
     slack=1.08,
 )
 LOADS = (
-    Load("16 callers", ("-callers", "16"), (SHORT_WAY, FEW_THREADS, UNCOUNTED, ANSWERS, REGISTERED)),
+    Load(
+        "16 callers", ("-callers", "16"), (SHORT_WAY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, COUNTING, REGISTERED)
+    ),
     Load(
         "64 callers, 64 connections",
         ("-callers", "64", "-connections", "64"),
-        (SHORT_WAY, FEW_THREADS, UNCOUNTED, ANSWERS, REGISTERED),
+        (SHORT_WAY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, COUNTING, REGISTERED),
     ),
     Load("16 callers by token", ("-callers", "16", "-token", TOKEN), (TOKENS,), checked=True),
     Load("batches of 100, 4 callers", ("-mode", "batchget", "-callers", "4"), (BATCHES, ANSWERS)),

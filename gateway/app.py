@@ -90,6 +90,7 @@ class Gateway:
             time.monotonic,
             config.upstream.pool_size,
             self.metrics.count,
+            self.metrics.count_hit,
             self.metrics.count_hits,
             self.metrics.listed,
             self.metrics.wrote,

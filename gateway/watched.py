@@ -37,15 +37,15 @@ class Watched(Generic[ContentT]):
         self._clock = clock
         self._lock = threading.Lock()
         self._seen, self._content = self._consistent()
-        self._checked = clock()
+        self._due = clock() + CHECK_SECONDS
 
     def current(self) -> ContentT:
         """The content as of at most a second ago."""
-        if self._clock() - self._checked >= CHECK_SECONDS and self._lock.acquire(blocking=False):
+        if self._clock() >= self._due and self._lock.acquire(blocking=False):
             try:
                 self._look()
             finally:
-                self._checked = self._clock()
+                self._due = self._clock() + CHECK_SECONDS
                 self._lock.release()
         return self._content
 
@@ -53,7 +53,7 @@ class Watched(Generic[ContentT]):
         """The content as of now."""
         with self._lock:
             self._look()
-            self._checked = self._clock()
+            self._due = self._clock() + CHECK_SECONDS
         return self._content
 
     def _look(self) -> None:

@@ -166,49 +166,6 @@ Counter = Callable[[Event, int, float | None], None]
 """Hears what has happened, how often, and the age in seconds of what was served from the cache."""
 
 
-class CachedReads:
-    """Reads of one key from the cache, at almost no cost while what is known of it stays the same.
-
-    They take no lock then: what was once found to be servable is until it is too old, or not ``current``.
-    """
-
-    __slots__ = ("_count", "_held", "_look", "_max_age", "key")
-
-    _NOT_TOUCHED_SECONDS = 1.0
-    """After so long the cache is asked all the same, so that it knows what is read."""
-
-    def __init__(
-        self,
-        key: CheckpointKey,
-        max_age: float | None,
-        look: Callable[[CheckpointKey, float | None, float], tuple[Known, float] | None],
-        count: Counter,
-    ) -> None:
-        self.key = key
-        self._max_age = max_age
-        self._look = look
-        self._count = count
-        self._held: tuple[Known, float] | None = None
-
-    def take(self, now: float) -> Known | None:
-        """What :meth:`CheckpointService.get` would answer at ``now`` without asking DIS; None where it would ask."""
-        known = self.look(now)
-        if known is not None:
-            self._count(Event.CACHE_HIT, 1, max(0.0, now - known.at))
-        return known
-
-    def look(self, now: float) -> Known | None:
-        """:meth:`take`, without counting it."""
-        held = self._held
-        if held is None or now >= held[1] or not held[0].current:
-            held = self._look(self.key, self._max_age, now)
-            if held is None:
-                self._held = None
-                return None
-            self._held = held[0], min(held[1], now + self._NOT_TOUCHED_SECONDS)
-        return held[0]
-
-
 @dataclass(slots=True)
 class CheckpointService:
     """Thread-safe. Deadlines are on ``clock``, in seconds; at most ``concurrency`` calls to the store at once."""
@@ -219,6 +176,8 @@ class CheckpointService:
     clock: Callable[[], float]
     concurrency: int = 64
     count: Counter = lambda event, count, age: None
+    count_hit: Callable[[float], None] = lambda age: None
+    """Hears of one that was served from the cache by ``CachedReads``: its age in seconds."""
     count_hits: Callable[[Sequence[float]], None] = lambda ages: None
     """Hears of many that were served from the cache at once: their ages in seconds."""
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
@@ -265,11 +224,8 @@ class CheckpointService:
             self._begin([call], self._core.delete)
             _expected(self._results(waiting, [call], caller)[0], Deleted)
 
-    def cached_reads(self, key: CheckpointKey, max_age: float | None = None) -> CachedReads:
-        """For one who reads the same again and again. ``max_age`` in seconds bounds what the cache has."""
-        return CachedReads(key, max_age, self._held, self.count)
-
-    def _held(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
+    def find(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
+        """What can be served at ``now`` without asking DIS, and until when; for ``CachedReads``."""
         with self._lock:
             return self._core.cached(key, max_age, now)
 

@@ -72,13 +72,29 @@ class Admission:
         if policy is None:
             return anybody
 
-        by_token = _ByToken(policy, rpc)
+        current = policy.current
+        by_token: tuple[Policy, dict[str, _Permit]] = (current(), {})
+        """the permits of those who showed something, as long as the file of callers stays the same"""
 
         def admit(context: grpc.ServicerContext) -> Permit:
+            nonlocal by_token
             if not check_unix and context.peer().startswith(_UNIX):
                 return anything
-            shown = _authorization(context)
-            return _Permit(policy, _shown(context), rpc) if shown is None else by_token.permit(shown)
+            shown = None
+            for key, value in context.invocation_metadata():
+                if key == _AUTHORIZATION:
+                    if shown is not None or not isinstance(value, str):
+                        raise CallerUnknown(_ONCE)
+                    shown = value
+            if shown is None:
+                return _Permit(policy, _shown(context), rpc)
+            known, permits = by_token
+            if known is not (now := current()) or len(permits) >= _SHOWN_MAX:
+                known, permits = by_token = (now, {})
+            permit = permits.get(shown)
+            if permit is None:
+                permit = permits[shown] = _Permit(policy, Shown(digest(_token(shown).encode())), rpc)
+            return permit
 
         return admit
 
@@ -120,41 +136,11 @@ class _Permit:
         return rights
 
 
-class _ByToken:
-    """The permits of one method, by what its callers have shown, as long as the file of callers stays the same."""
-
-    def __init__(self, watched: Watched[Policy], rpc: str) -> None:
-        self._watched = watched
-        self._rpc = rpc
-        self._permits: tuple[Policy, dict[str, _Permit]] = (watched.current(), {})
-
-    def permit(self, shown: str) -> _Permit:
-        """Of what stands in ``authorization``. Raises :class:`CallerUnknown` or :class:`CallerNotAllowed`."""
-        policy, permits = self._permits
-        if policy is not (now := self._watched.current()) or len(permits) >= _SHOWN_MAX:
-            policy, permits = self._permits = (now, {})
-        permit = permits.get(shown)
-        if permit is None:
-            token = digest(_token(shown).encode())
-            permit = permits[shown] = _Permit(self._watched, Shown(token), self._rpc)
-        return permit
-
-
 def _shown(context: grpc.ServicerContext) -> Shown:
     if context.peer().startswith(_UNIX):
         return Shown(unix=True)
     about = context.auth_context()
     return Shown(identities=(*about.get(_URIS, ()), *about.get(_DNS_NAMES, ()), *about.get(_COMMON_NAME, ())))
-
-
-def _authorization(context: grpc.ServicerContext) -> str | None:
-    shown = None
-    for key, value in context.invocation_metadata():
-        if key == _AUTHORIZATION:
-            if shown is not None or not isinstance(value, str):
-                raise CallerUnknown(_ONCE)
-            shown = value
-    return shown
 
 
 def _token(shown: str) -> str:

@@ -55,6 +55,8 @@ def unary(
     surrounds the time in which a caller waits for DIS.
     """
 
+    ended_well = calls.ended_well
+
     def call(data: bytes, context: grpc.ServicerContext) -> bytes:
         began = clock()
         trace: Trace | None = None
@@ -67,7 +69,10 @@ def unary(
             permit = admit(context)
             now = clock()  # who comes in may have taken time
             if quick is not None and len(data) <= max_message and (answer := quick(data, permit, now)) is not None:
-                calls.ended(clock() - began, trace, _about_bytes(data, kind) if calls.traced else "")
+                if ended_well is not None:
+                    ended_well(clock() - began)
+                else:
+                    calls.ended(clock() - began, trace, _about_bytes(data, kind) if calls.traced else "")
                 return answer
             request = parsed(data, kind, max_message)
             caller = Caller(clock() + _time_left(context), context.add_callback, trace, waiting)

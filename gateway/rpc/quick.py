@@ -15,9 +15,11 @@ from google.protobuf.message import DecodeError
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.cache import Known
-from gateway.checkpoints.service import CachedReads, CheckpointService
+from gateway.checkpoints.reads import CachedReads
+from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.work import ReadResult, Source
 from gateway.errors import CallerNotAllowed, InvalidField
+from gateway.model import CheckpointKey
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
@@ -29,23 +31,46 @@ _REQUEST_MAX = 256
 """Bytes of a request that is; one with names and a partition has far less."""
 
 
-class _Read:
-    """A read that was understood, and the last answer to it."""
+class _Read(CachedReads[bytes]):
+    """A read that was understood. What it has to show is the answer but for the age."""
 
-    __slots__ = ("_last", "reads")
+    __slots__ = ("allowed",)
 
-    def __init__(self, reads: CachedReads) -> None:
-        self.reads = reads
-        self._last: tuple[Known, bytes] | None = None
+    def __init__(self, service: CheckpointService, key: CheckpointKey, max_age: float) -> None:
+        super().__init__(service.find, key, max_age, _ageless)
+        self.allowed: Permit | None = None
+        """the last one that allowed it"""
 
-    def ageless(self, known: Known) -> bytes:
-        """The answer as :func:`gateway.rpc.messages.read_response` makes it, but for the age."""
-        last = self._last
-        if last is None or last[0] is not known:
-            answer = messages.read_response(ReadResult(known.checkpoint, Source.CACHE))
-            answer.ClearField("age")
-            last = self._last = known, answer.SerializeToString()
-        return last[1]
+
+class _Memo:
+    """What requests say, of the last that came: at most twice ``_REMEMBERED``, and at least the last half of that."""
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, _Read] = {}
+        self._old: dict[bytes, _Read] = {}
+
+    def get(self, data: bytes) -> _Read | None:
+        """What is remembered of a request."""
+        read = self._young.get(data)
+        if read is None and (read := self._old.get(data)) is not None:
+            self.put(data, read)
+        return read
+
+    def put(self, data: bytes, read: _Read) -> None:
+        """Remember it."""
+        if len(self._young) >= _REMEMBERED:
+            self._old, self._young = self._young, {}
+        self._young[data] = read
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+
+def _ageless(known: Known) -> bytes:
+    """The answer as :func:`gateway.rpc.messages.read_response` makes it, but for the age."""
+    answer = messages.read_response(ReadResult(known.checkpoint, Source.CACHE))
+    answer.ClearField("age")
+    return answer.SerializeToString()
 
 
 def _age(seconds: float) -> bytes:
@@ -100,24 +125,24 @@ class QuickReads:
         self._service = service
         self._reader = reader
         self._batches = batches
-        self._read = lru_cache(_REMEMBERED)(self._understand)
+        self._count_hit = service.count_hit
+        self._memo = _Memo()
         self._read_of = lru_cache(_REMEMBERED)(self._understand_key)
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
-        if len(data) > _REQUEST_MAX:
+        read = self._memo.get(data)
+        if read is None and (read := self._understand(data)) is None:
             return None
-        try:
-            read = self._read(data)
-        except (DecodeError, InvalidField):
-            return None  # the long way says what is wrong
-        if read is None:
+        if read.allowed is not permit:
+            permit(read.key.stream_name, read.key.app_name)
+            read.allowed = permit
+        held = read.look(now)
+        if held is None:
             return None
-        reads = read.reads
-        key = reads.key
-        permit(key.stream_name, key.app_name)
-        known = reads.take(now)
-        return None if known is None else read.ageless(known) + _age(max(0.0, now - known.at))
+        age = max(0.0, now - held.known.at)
+        self._count_hit(age)
+        return held.shown + _age(age)
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
@@ -144,29 +169,36 @@ class QuickReads:
                 except CallerNotAllowed:
                     return None
                 may = stream, app
-            known = read.reads.look(now)
-            if known is None:
+            held = read.look(now)
+            if held is None:
                 return None
-            age = max(0.0, now - known.at)
+            age = max(0.0, now - held.known.at)
             ages.append(age)
-            answer, told = read.ageless(known), _age(age)
+            answer, told = held.shown, _age(age)
             parts += (_result_head(len(answer) + len(told)), answer, told)
         self._service.count_hits(ages)
         self._batches.items(len(ages))
         return b"".join(parts)
 
-    # What is wrong raises, and is so not remembered: wrong names can be as long as a message.
+    # What is wrong is not remembered: wrong names can be as long as a message.
 
     def _understand(self, data: bytes) -> _Read | None:
-        request = pb.GetCheckpointRequest.FromString(data)
-        max_age = _from_cache(request)
-        if max_age is None or not request.HasField("key"):
+        if len(data) > _REQUEST_MAX:
             return None
-        key = request.key
-        return self._understand_key(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type, max_age)
+        try:
+            request = pb.GetCheckpointRequest.FromString(data)
+            max_age = _from_cache(request)
+            if max_age is None or not request.HasField("key"):
+                return None
+            key = request.key
+            read = self._understand_key(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type, max_age)
+        except (DecodeError, InvalidField):
+            return None  # the long way says what is wrong
+        self._memo.put(data, read)
+        return read
 
     def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read:
-        return _Read(self._service.cached_reads(self._reader.key_of(stream, app, partition, kind), max_age))
+        return _Read(self._service, self._reader.key_of(stream, app, partition, kind), max_age)
 
 
 def _from_cache(request: messages.ReadRequest) -> float | None:

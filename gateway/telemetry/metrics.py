@@ -89,6 +89,8 @@ class Metrics:
         for tallies in (self.rpcs, self.attempts, reads):
             self.registry.register(tallies)
         self._reads = reads.of(kinds=list(_READS.values()))
+        self.count_hit = self._reads.adder(_READS[Event.CACHE_HIT])
+        """Takes the age in seconds of one that was served from the cache."""
         self._lag = PartitionGauge(
             "disgw_lag_records",
             "Records that an app has not finished, as of the last ListCheckpoints",

@@ -18,7 +18,7 @@ from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, Sequ
 from gateway.rpc.admission import anything
 from gateway.rpc.calls import Unseen
 from gateway.rpc.messages import MessageReader
-from gateway.rpc.quick import QuickReads
+from gateway.rpc.quick import QuickReads, _Memo, _Read
 from gateway.rpc.servicer import CheckpointServicer
 from gateway.trace import Traces, untraced
 
@@ -151,6 +151,37 @@ def test_a_caller_who_may_not_gets_nothing() -> None:
         rig.quick.one(request().SerializeToString(), refuse, rig.now)
 
 
+def test_each_caller_is_asked_for_whether_it_may_read_what_another_has_read() -> None:
+    rig = Rig(ttl=2.0)
+    rig.long(request())
+    asked: list[str] = []
+
+    def allow(stream: str, app: str) -> None:
+        asked.append(app)
+
+    def refuse(stream: str, app: str) -> None:
+        raise CallerNotAllowed("somebody", "app", app)
+
+    data = request().SerializeToString()
+    for _ in range(2):
+        assert rig.quick.one(data, allow, rig.now) is not None
+        with pytest.raises(CallerNotAllowed):
+            rig.quick.one(data, refuse, rig.now)
+    assert asked == ["app"]  # one who was let in once is by the same permit
+
+
+def test_what_is_remembered_has_a_bound_and_what_is_asked_for_stays() -> None:
+    memo = _Memo()
+    reads = [_Read(Rig().service, CheckpointKey("stream", "app", str(number)), 1.0) for number in range(7)]
+    data = [str(number).encode() for number in range(10_000)]
+    for number, one in enumerate(data):
+        memo.put(one, reads[number % 7])
+        assert memo.get(data[0]) is reads[0]
+        assert memo.get(one) is reads[number % 7]
+        assert len(memo) <= 2 * 2048
+    assert memo.get(data[100]) is None
+
+
 def test_large_requests_are_not_remembered() -> None:
     rig = Rig(ttl=2.0)
     rig.long(request())
@@ -232,7 +263,7 @@ def test_what_is_wrong_is_not_remembered() -> None:
         assert rig.short_batch(batch("x" * 10_000 + str(number))) is None
         assert rig.short(request("02" + str(number))) is None
     assert rig.quick._read_of.cache_info().currsize == 0
-    assert rig.quick._read.cache_info().currsize == 0
+    assert len(rig.quick._memo) == 0
 
 
 def test_answers_of_every_length_stand_in_a_batch() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.checkpoints import reads as cached
 from gateway.checkpoints.cache import Known
 from gateway.checkpoints.core import CoreSettings, RegressPolicy
 from gateway.checkpoints.service import Caller, CheckpointService, ReadWish
@@ -852,50 +853,72 @@ def test_a_write_for_which_no_thread_can_be_started_is_carried_out_once_by_one_t
 
 def test_reading_again_sees_each_commit_at_once(make: Callable[..., Rig]) -> None:
     rig = make(ttl=100.0)
-    reads = rig.service.cached_reads(KEY)
-    assert reads.take(rig.clock.now) is None
+    reads = reading(rig, KEY)
+    assert reads.look(rig.clock.now) is None
     for number in (1, 2, 3):
         rig.commit(number)
         for _ in range(2):
-            assert number_of(reads.take(rig.clock.now)) == number
+            assert number_of(reads.look(rig.clock.now)) == number
     rig.delete()
-    assert reads.take(rig.clock.now) is None
-    assert rig.counted[Event.CACHE_HIT] == 6
+    assert reads.look(rig.clock.now) is None
 
 
 def test_reading_again_takes_nothing_that_the_cache_has_dropped(make: Callable[..., Rig]) -> None:
     rig = make(ttl=100.0, max_entries=1)
-    reads = rig.service.cached_reads(KEY)
+    reads = reading(rig, KEY)
     rig.commit(1)
-    assert number_of(reads.take(rig.clock.now)) == 1
+    assert number_of(reads.look(rig.clock.now)) == 1
     rig.commit(7, OTHER)
-    assert reads.take(rig.clock.now) is None, "it is gone"
+    assert reads.look(rig.clock.now) is None, "it is gone"
     rig.commit(2)
-    assert number_of(reads.take(rig.clock.now)) == 2
+    assert number_of(reads.look(rig.clock.now)) == 2
 
 
 def test_reading_again_ends_with_the_lifetime(make: Callable[..., Rig]) -> None:
     rig = make(ttl=2.0)
-    young, old = rig.service.cached_reads(KEY, 0.5), rig.service.cached_reads(KEY)
+    young, old = reading(rig, KEY, 0.5), reading(rig, KEY)
     rig.commit(1)
-    assert young.take(rig.clock.now) is not None
-    assert old.take(rig.clock.now) is not None
+    assert young.look(rig.clock.now) is not None
+    assert old.look(rig.clock.now) is not None
     rig.clock.now += 0.5
-    assert young.take(rig.clock.now) is None
-    assert old.take(rig.clock.now) is not None
+    assert young.look(rig.clock.now) is None
+    assert old.look(rig.clock.now) is not None
     rig.clock.now += 1.5
-    assert old.take(rig.clock.now) is None
+    assert old.look(rig.clock.now) is None
 
 
 def test_what_is_read_again_stays_when_others_come(make: Callable[..., Rig]) -> None:
     rig = make(ttl=1000.0, max_entries=2)
-    reads = rig.service.cached_reads(KEY)
+    reads = reading(rig, KEY)
     rig.commit(1)
     for other in range(1, 9):
         rig.clock.now += 1.0
-        assert number_of(reads.take(rig.clock.now)) == 1
+        assert number_of(reads.look(rig.clock.now)) == 1
         rig.commit(1, CheckpointKey("stream", "app", str(other)))
 
 
-def number_of(known: Known | None) -> int | None:
-    return None if known is None or known.number is None else int(known.number)
+def test_what_is_read_again_is_shown_once(make: Callable[..., Rig]) -> None:
+    rig = make(ttl=1000.0)
+    shown: list[int | None] = []
+
+    def show(known: Known) -> int | None:
+        shown.append(None if known.number is None else int(known.number))
+        return shown[-1]
+
+    reads = cached.CachedReads(rig.service.find, KEY, None, show)
+    for number in (1, 2):
+        rig.commit(number)
+        for _ in range(5):
+            rig.clock.now += 0.6  # it asks the cache again in between
+            assert number_of(reads.look(rig.clock.now)) == number
+    assert shown == [1, 2]
+
+
+def reading(rig: Rig, key: CheckpointKey, max_age: float | None = None) -> cached.CachedReads[int | None]:
+    return cached.CachedReads(
+        rig.service.find, key, max_age, lambda known: None if known.number is None else int(known.number)
+    )
+
+
+def number_of(held: cached.Held[int | None] | None) -> int | None:
+    return None if held is None else held.shown
