@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from gateway.checkpoints.cache import CheckpointCache
 from gateway.checkpoints.core import Core, CoreSettings, RegressPolicy
-from gateway.checkpoints.service import CachedReads
+from gateway.checkpoints.reads import CachedReads
 from gateway.checkpoints.work import (
     Answer,
     Call,
@@ -221,7 +221,7 @@ class World:
         self.log: list[str] = []
         self.events: dict[Event, int] = {}
         self.readers = [
-            (CachedReads(key, max_age, self.core.cached, self._seen), max_age)
+            (CachedReads(self.core.cached, key, max_age, lambda known: known.checkpoint), max_age)
             for key in KEYS
             for max_age in (None, 1.0)
         ]
@@ -276,13 +276,15 @@ class World:
     def _read_again(self) -> None:
         """As consumers do that ask for the same all the time: from the cache, if it may be."""
         reads, max_age = self.rng.choice(self.readers)
-        known = reads.take(self.time)
-        if known is not None:
+        held = reads.look(self.time)
+        if held is not None:
+            known, shown = held.known, held.shown
+            self._seen(Event.CACHE_HIT, 1, None)
             history = self.histories[reads.key]
             call = ReadCall(reads.key, self.time, max_age=max_age)
             begun = Begun(call, self.step, self.time, history.now, max(history.told, history.doubted))
-            self.log.append(f"{self.step}: {brief(known.checkpoint)} is read again")
-            self._check_read(begun, ReadResult(known.checkpoint, Source.CACHE, self.time - known.at, known.order))
+            self.log.append(f"{self.step}: {brief(shown)} is read again")
+            self._check_read(begun, ReadResult(shown, Source.CACHE, self.time - known.at, known.order))
 
     def _seen(self, event: Event, count: int, age: float | None) -> None:
         self.events[event] = self.events.get(event, 0) + count
