@@ -7,32 +7,80 @@ Registered in the two ways in which generated code does it, and without anything
 and with --pool on the gateway's pool of threads, with bytes that nobody parses: what the gateway's own limit is.
 
     python -m bench.echo 127.0.0.1:0 --pool
+
+With --together 20 those who call wait for each other, as callers of one key do, and 20 ms more, as for DIS: what the
+library leaves of the best that any lane could do.
+
+    python -m bench.echo 127.0.0.1:0 --together 20
 """
 
 from __future__ import annotations
 
 import argparse
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from typing import TypeVar, cast
 
 import grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.rpc.pool import CallPool
 
+Request = TypeVar("Request")
 THREADS = 4
+TOGETHER = 64
+"""So many callers wait for each other."""
 _WAITING, _MOST = 128, 1000
+
+
+class Together:
+    """Lets callers go at once, ``seconds`` after ``TOGETHER`` of them are here, or after the first waited that long."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._changed = threading.Condition()
+        self._here: list[threading.Event] = []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def wait(self) -> None:
+        """Until they are let go."""
+        mine = threading.Event()
+        with self._changed:
+            self._here.append(mine)
+            if len(self._here) in (1, TOGETHER):
+                self._changed.notify()
+        mine.wait()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._here)
+                self._changed.wait_for(lambda: len(self._here) >= TOGETHER, self._seconds)
+                all_here, self._here = self._here, []
+            time.sleep(self._seconds)
+            for one in all_here:
+                one.set()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("--pool", action="store_true")
+    parser.add_argument("--together", type=float, metavar="MS")
     options = parser.parse_args()
-    pool = cast(ThreadPoolExecutor, CallPool(_WAITING, _MOST, "echo")) if options.pool else ThreadPoolExecutor(THREADS)
+    threads = ThreadPoolExecutor(THREADS if options.together is None else TOGETHER)
+    pool = cast(ThreadPoolExecutor, CallPool(_WAITING, _MOST, "echo")) if options.pool else threads
     server = grpc.server(pool)
+    together = None if options.together is None else Together(options.together / 1000)
+
+    def answer(request: Request, context: grpc.ServicerContext) -> Request:
+        if together is not None:
+            together.wait()
+        return request
+
     method = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: request,
+        answer,
         request_deserializer=None if options.pool else pb.GetCheckpointRequest.FromString,
         response_serializer=None if options.pool else pb.GetCheckpointRequest.SerializeToString,
     )

@@ -48,7 +48,7 @@ def figures(pace: Pace) -> list[Figure]:
     batches = ("-mode", "batch", "-callers", str(_BATCHERS), "-spread", "8", "-rounds", "20")
     rates: dict[str, list[float]] = {name: [] for name in ways}
     hasty: dict[str, list[float]] = {unary: [], streamed: []}
-    folded, echoed, overtaken = list[float](), list[float](), list[float]()
+    folded, echoed, overtaken, together = list[float](), list[float](), list[float](), list[float]()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         url = stack.enter_context(dis(DELAY))
@@ -57,6 +57,7 @@ def figures(pace: Pace) -> list[Figure]:
         root = copy(LINGERING, Path(folder) / "hasty")
         without = stack.enter_context(gateway(url, f"unix://{folder}/hasty.sock", root=root, **settings))
         echo = stack.enter_context(peer("go-echo", f"unix://{folder}/echo.sock"))
+        library = stack.enter_context(peer("together", f"unix://{folder}/library.sock"))
         server.load("-mode", "batch", "-callers", "1", "-rounds", "0")  # opens the connections to DIS
         for _ in range(max(1, pace.rounds // 3)):
             for name, options in ways.items():
@@ -66,6 +67,8 @@ def figures(pace: Pace) -> list[Figure]:
                     overtaken.append(done["overtaken"] / (done["acknowledged"] + done["overtaken"]))
             for name, values in hasty.items():
                 values.append(_rate(without.load(*ways[name])))
+            done = library.load("-callers", "64", "-seconds", seconds)
+            together.append(done["calls"] / done["seconds"])
             echoed.append(max(_echo(echo, callers, pace) for callers in _ECHOED))
             folded.append(_rate(server.load(*batches)))
     one, *hot = list(ways)[:4]
@@ -85,6 +88,9 @@ def figures(pace: Pace) -> list[Figure]:
             result.append(
                 Figure("of the unary ones, answered that a higher number was first", _percent(overtaken), "%")
             )
+    ratios = [rate / base for rate, base in zip(together, rates[one], strict=True)]
+    value, what = statistics.median(together), "bare grpcio echo, 64 callers that wait for each other and then 20 ms"
+    result.append(Figure(what, value, "/s", statistics.median(ratios), "one caller", spread=spread(ratios)))
     for name in list(ways)[4:]:
         value = statistics.median(rates[name])
         result.append(

@@ -248,9 +248,11 @@ def gateway(
 
 @contextmanager
 def peer(kind: str, target: str) -> Iterator[Server]:
-    """Something else that answers: ``bare`` grpcio, ``go-echo``, ``go-native``."""
+    """Something else that answers: ``bare`` grpcio, ``together``, ``go-echo``, ``go-native``."""
     command = [sys.executable, "-m", "bench.echo", target]
-    if kind != "bare":
+    if kind == "together":
+        command += ["--together", "20"]
+    elif kind != "bare":
         command = [LOAD, "-mode", kind.removeprefix("go-"), "-listen", target]
     options = () if kind == "go-native" else ("-method", ECHO_METHOD)
     with process(SERVER_CORE, *command) as one:
