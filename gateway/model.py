@@ -14,6 +14,7 @@ from gateway.errors import InvalidField
 
 LAST_READ = "LAST_READ"
 MAX_SEQUENCE_NUMBER = 2**63 - 1
+SEQUENCE_NUMBER_DIGITS = 19
 STREAM_NAME_MAX = 64
 APP_NAME_MAX = 50
 """The checkpoint pages' limit; the page on creating an app says 200, see ``APP_NAME_MAX_EVER``."""
@@ -24,7 +25,6 @@ MEMBERSHIP_MAX = 256
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PARTITION = re.compile(r"(?:shardId-([0-9]{10})|(0|[1-9][0-9]{0,9}))", re.ASCII)
-_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 _PRINTABLE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
 
@@ -72,7 +72,7 @@ class SequenceNumber(int):
         """From ASCII digits; leading zeros are dropped. Raises :class:`InvalidField` for everything else."""
         if not text:
             raise InvalidField(field, "is mandatory")
-        if not _DIGITS.fullmatch(text):
+        if len(text) > SEQUENCE_NUMBER_DIGITS or not (text.isascii() and text.isdigit()):
             raise InvalidField(
                 field, "must be a decimal number of 1 to 19 ASCII digits, without sign, space or fraction"
             )
@@ -82,21 +82,27 @@ class SequenceNumber(int):
         return super().__new__(cls, value)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointKey:
-    """Names one checkpoint. ``partition_id`` is in the long spelling whichever it was made from."""
-
+class _Key(NamedTuple):  # whose hash and equality cost little, and each call looks some up
     stream_name: str
     app_name: str
     partition_id: str
     checkpoint_type: str = LAST_READ
 
-    def __post_init__(self) -> None:
-        check_name("stream_name", self.stream_name, STREAM_NAME_MAX)
-        check_name("app_name", self.app_name, APP_NAME_MAX_EVER)
-        if self.checkpoint_type != LAST_READ:
+
+class CheckpointKey(_Key):
+    """Names one checkpoint. ``partition_id`` is in the long spelling whichever it was made from."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str = LAST_READ
+    ) -> CheckpointKey:
+        """Raises :class:`InvalidField` where a part is wrong."""
+        check_name("stream_name", stream_name, STREAM_NAME_MAX)
+        check_name("app_name", app_name, APP_NAME_MAX_EVER)
+        if checkpoint_type != LAST_READ:
             raise InvalidField("checkpoint_type", f'must be "{LAST_READ}" or unset')
-        object.__setattr__(self, "partition_id", canonical_partition(self.partition_id))
+        return super().__new__(cls, stream_name, app_name, canonical_partition(partition_id), checkpoint_type)
 
     def __str__(self) -> str:
         return f"{self.stream_name}/{self.app_name}/{self.partition_id}"
