@@ -79,7 +79,7 @@ class SequenceNumber(int):
         value = int(text)
         if value > MAX_SEQUENCE_NUMBER:
             raise InvalidField(field, "must lie between 0 and 9223372036854775807")
-        return super().__new__(cls, value)
+        return int.__new__(cls, value)
 
 
 class _Key(NamedTuple):  # whose hash and equality cost little, and each call looks some up

@@ -53,9 +53,12 @@ class MessageReader:
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
-        if not message.HasField("key"):
-            raise InvalidField("key", "is mandatory")
-        return self.bare_key(message.key, "key")
+        key = message.key
+        try:
+            return self._checked(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type)
+        except InvalidField as error:
+            wrong = error.under("key") if message.HasField("key") else InvalidField("key", "is mandatory")
+            raise wrong from None
 
     def bare_key(self, key: pb.CheckpointKey, field: str) -> CheckpointKey:
         """A key that stands in ``field``. Raises :class:`InvalidField`."""
