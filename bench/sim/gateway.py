@@ -156,7 +156,8 @@ class Gateway:
                 self._clock.at(effect.until, lambda linger=effect: self._perform(self._core.lingered(linger)))
         for effect in effects:
             if isinstance(effect, Answer):
-                effect.call.answered(effect.result)
+                for call in effect.calls:
+                    call.answered(effect.result)
 
     def _start(self, job: Job) -> None:
         """Work on it now, or when a connection is free."""

@@ -438,7 +438,8 @@ class World:
                 need(0 < effect.until - self.time <= 0.0101, "a lane lingers for a moment only")
                 self.running.append(Running(effect))
             elif isinstance(effect, Answer):
-                self._answered(effect.call, effect.result)
+                for call in effect.calls:
+                    self._answered(call, effect.result)
             elif isinstance(effect, Changed):
                 need(effect.order > self.heard.get(effect.key, (-1, None))[0], "watchers hear of newer things only")
                 self.heard[effect.key] = effect.order, effect.checkpoint

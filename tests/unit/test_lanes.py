@@ -46,7 +46,7 @@ class Lane:
             elif isinstance(effect, Linger):
                 self.lingers.append(effect)
             elif isinstance(effect, Answer):
-                self.answers.append(effect.result)
+                self.answers += [effect.result] * len(effect.calls)
 
     def commit(self, *numbers: int, deadline: float = FOREVER, **how: Any) -> None:
         for number in numbers:
