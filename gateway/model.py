@@ -53,6 +53,13 @@ def canonical_partition(value: str, field: str = "partition_id") -> str:
     return f"shardId-{match[1] or match[2].zfill(10)}"
 
 
+def check_metadata(value: str) -> str:
+    """Return ``value`` if it is no longer than DIS takes; raise :class:`InvalidField` otherwise."""
+    if len(value) > METADATA_MAX:
+        raise InvalidField("metadata", f"has {len(value)} characters; at most {METADATA_MAX} are allowed")
+    return value
+
+
 class SequenceNumber(int):
     """The number of a record in a partition: 0 to 2**63 - 1, written as a string of digits.
 
@@ -117,8 +124,7 @@ class Checkpoint:
     metadata: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.metadata) > METADATA_MAX:
-            raise InvalidField("metadata", f"has {len(self.metadata)} characters; at most {METADATA_MAX} are allowed")
+        check_metadata(self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +145,27 @@ NO_MEMBERSHIP = Membership()
 
 
 class Commit(NamedTuple):  # which costs a third of a frozen dataclass, and batches make thousands
-    """A checkpoint that a consumer wants stored, and on what terms."""
+    """What a consumer wants stored, and on what terms.
 
-    checkpoint: Checkpoint
+    It is flat for the same reason: few become a checkpoint, as most of a batch fold into others. Whoever makes one
+    without a checkpoint checks its metadata.
+    """
+
+    key: CheckpointKey
+    number: SequenceNumber
+    metadata: str = ""
     allow_rewind: bool = False
     membership: Membership = NO_MEMBERSHIP
 
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, allow_rewind: bool = False, membership: Membership = NO_MEMBERSHIP) -> Commit:  # noqa: FBT001, FBT002
+        """One that wants ``checkpoint`` stored."""
+        return cls(checkpoint.key, checkpoint.sequence_number, checkpoint.metadata, allow_rewind, membership)
+
     @property
-    def key(self) -> CheckpointKey:
-        return self.checkpoint.key
+    def checkpoint(self) -> Checkpoint:
+        """What it is when it is stored."""
+        return Checkpoint(self.key, self.number, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class Gateway:
         """Whether it was stored, before the deadline."""
         wake, wait = self._clock.block()
         where = CheckpointKey("stream", "app", key)
-        call = _Commit(where, deadline, Commit(Checkpoint(where, SequenceNumber(number))), wake)
+        call = _Commit(where, deadline, Commit.of(Checkpoint(where, SequenceNumber(number))), wake)
         self._perform(self._core.commit(call))
         self._clock.at(deadline, lambda: self._perform(self._core.left(call)))
         return isinstance(wait(), CommitResult)

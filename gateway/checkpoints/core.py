@@ -556,7 +556,7 @@ class Core:
                 and isinstance(call, CommitCall)
                 and job.commit is not None
                 and call.phase is Phase.SENT
-                and call.number < job.commit.checkpoint.sequence_number
+                and call.number < job.commit.number
             ):
                 call.phase = Phase.QUEUED
                 again.append(call)
@@ -687,7 +687,7 @@ def _folds(head: WriteCall, other: WriteCall) -> bool:
     return one.membership is two.membership or one.membership == two.membership
 
 
-_number: Callable[[CommitCall], SequenceNumber] = attrgetter("commit.checkpoint.sequence_number")
+_number: Callable[[CommitCall], SequenceNumber] = attrgetter("commit.number")
 
 
 def _highest(commits: list[CommitCall]) -> CommitCall:

@@ -329,7 +329,7 @@ class CheckpointService:
         with caller.waiting():
             rest, deadline, trace = enumerate(commits), caller.deadline, caller.trace
             while some := [
-                _Commit(commit.checkpoint.key, deadline, commit, waiting, place, trace=trace)
+                _Commit(commit.key, deadline, commit, waiting, place, trace=trace)
                 for place, commit in islice(rest, _AT_A_TIME)
             ]:
                 calls += some

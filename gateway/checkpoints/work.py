@@ -92,7 +92,7 @@ class CommitCall(Call):
     @property
     def number(self) -> SequenceNumber:
         """The number to be committed."""
-        return self.commit.checkpoint.sequence_number
+        return self.commit.number
 
 
 @dataclass(slots=True, eq=False)

@@ -20,6 +20,7 @@ from gateway.model import (
     PartitionState,
     SequenceNumber,
     canonical_partition,
+    check_metadata,
     check_name,
 )
 from gateway.rpc.status import duration
@@ -79,10 +80,11 @@ class MessageReader:
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
-        checkpoint = Checkpoint(self.key(message), SequenceNumber.parse(message.sequence_number), message.metadata)
+        key, number = self.key(message), SequenceNumber.parse(message.sequence_number)
+        metadata = check_metadata(message.metadata)
         client, generation = message.client_id, message.generation_id
         membership = Membership(client, generation) if client or generation else NO_MEMBERSHIP
-        return Commit(checkpoint, message.allow_rewind, membership)
+        return Commit(key, number, metadata, message.allow_rewind, membership)
 
     def app(self, message: AppRequest) -> tuple[str, str]:
         """Stream and app of a request. Raises :class:`InvalidField`."""

@@ -92,9 +92,7 @@ class CheckpointServicer:
         self._batch_gets.items(good)
         return response
 
-    def batch_commit(
-        self, request: pb.BatchCommitCheckpointsRequest, caller: Caller, permit: Permit
-    ) -> bytes:
+    def batch_commit(self, request: pb.BatchCommitCheckpointsRequest, caller: Caller, permit: Permit) -> bytes:
         """``BatchCommitCheckpoints``: the bytes of a ``BatchCommitCheckpointsResponse``."""
         messages.check_count("commits", len(request.commits))
         read: list[Commit | GatewayError] = []
@@ -105,7 +103,7 @@ class CheckpointServicer:
             for message in request.commits:
                 try:
                     commit = self._reader.commit(message)
-                    key = commit.checkpoint.key
+                    key = commit.key
                     if may is None or key.stream_name != may.stream_name or key.app_name != may.app_name:
                         permit(key.stream_name, key.app_name)
                         may = key

@@ -294,7 +294,7 @@ class World:
 
     def _commit(self) -> None:
         key = self.rng.choice(KEYS)
-        commit = Commit(self._checkpoint(key), self.rng.random() < 0.12, self.rng.choices(MEMBERS, [5, 1])[0])
+        commit = Commit.of(self._checkpoint(key), self.rng.random() < 0.12, self.rng.choices(MEMBERS, [5, 1])[0])
         self._begin(CommitCall(key, self._deadline(), commit), self.core.commit)
 
     def _delete(self) -> None:

@@ -50,7 +50,7 @@ class Lane:
 
     def commit(self, *numbers: int, deadline: float = FOREVER, **how: Any) -> None:
         for number in numbers:
-            commit = Commit(Checkpoint(KEY, SequenceNumber(number)), **how)
+            commit = Commit.of(Checkpoint(KEY, SequenceNumber(number)), **how)
             self.take(self.core.commit(CommitCall(KEY, deadline, commit)))
 
     def delete(self) -> None:

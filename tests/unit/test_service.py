@@ -121,7 +121,7 @@ class Rig:
     def commit(
         self, number: int, key: CheckpointKey = KEY, *, allow_rewind: bool = False, metadata: str = ""
     ) -> Checkpoint:
-        commit = Commit(checkpoint(number, key, metadata), allow_rewind=allow_rewind)
+        commit = Commit.of(checkpoint(number, key, metadata), allow_rewind=allow_rewind)
         return self.service.commit(commit, FOREVER).effective
 
     def delete(self) -> None:
@@ -395,7 +395,7 @@ class Submitted:
 
 def submit(rig: Rig, number: int, *, metadata: str = "", deadline: float = 1e9, **how: Any) -> Submitted:
     future: Future[Result] = Future()
-    commit = Commit(checkpoint(number, metadata=metadata), **how)
+    commit = Commit.of(checkpoint(number, metadata=metadata), **how)
     return Submitted(number, future, rig.service.submit(commit, future.set_result, deadline=deadline))
 
 
@@ -612,7 +612,7 @@ def test_a_caller_whose_time_ends_while_its_write_is_under_way_is_told_unknown_a
     rig.commit(9)
     held = Held(rig, "commit")
     with ThreadPoolExecutor(1) as pool:
-        commit = Commit(checkpoint(10))
+        commit = Commit.of(checkpoint(10))
         late = pool.submit(rig.service.commit, commit, Caller(rig.clock.now + 0.05))
         held.wait()
         with pytest.raises(CommitOutcomeUnknown) as caught:
@@ -721,7 +721,7 @@ def test_the_regress_policy_may_let_a_lower_commit_pass(
 
 def test_a_batch_answers_each_item_in_its_place(rig: Rig) -> None:
     rig.commit(10)
-    commits = [Commit(checkpoint(9)), Commit(checkpoint(5, OTHER)), Commit(checkpoint(12))]
+    commits = [Commit.of(checkpoint(9)), Commit.of(checkpoint(5, OTHER)), Commit.of(checkpoint(12))]
     results = rig.service.commit_many(commits, FOREVER, 1000)
     assert isinstance(results[1], CommitResult)
     assert isinstance(results[2], CommitResult)
@@ -780,7 +780,7 @@ def test_a_watch_hears_what_a_list_shows_to_have_changed(rig: Rig) -> None:
 
 def test_a_write_with_no_time_left_is_refused_before_anything_is_sent(rig: Rig) -> None:
     with pytest.raises(DeadlineTooShort):
-        rig.service.commit(Commit(checkpoint(1)), Caller(rig.clock.now))
+        rig.service.commit(Commit.of(checkpoint(1)), Caller(rig.clock.now))
     with pytest.raises(DeadlineTooShort):
         rig.service.delete(KEY, Caller(rig.clock.now))
     assert rig.store.calls == []
