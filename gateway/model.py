@@ -158,7 +158,7 @@ class Commit(NamedTuple):  # which costs a third of a frozen dataclass, and batc
     membership: Membership = NO_MEMBERSHIP
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, allow_rewind: bool = False, membership: Membership = NO_MEMBERSHIP) -> Commit:  # noqa: FBT001, FBT002
+    def of(cls, checkpoint: Checkpoint, allow_rewind: bool = False, membership: Membership = NO_MEMBERSHIP) -> Commit:
         """One that wants ``checkpoint`` stored."""
         return cls(checkpoint.key, checkpoint.sequence_number, checkpoint.metadata, allow_rewind, membership)
 

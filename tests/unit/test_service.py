@@ -385,12 +385,15 @@ class Submitted:
 
     @property
     def outcome(self) -> str:
-        result = self.future.result(30)
-        if isinstance(result, CommitResult):
-            effective = result.effective.sequence_number
-            return f"superseded by {effective}" if result.superseded else f"committed {effective}"
-        assert isinstance(result, GatewayError)
-        return result.reason
+        return outcome_of(self.future.result(30))
+
+
+def outcome_of(result: Result) -> str:
+    if isinstance(result, CommitResult):
+        effective = result.effective.sequence_number
+        return f"superseded by {effective}" if result.superseded else f"committed {effective}"
+    assert isinstance(result, GatewayError)
+    return result.reason
 
 
 def submit(rig: Rig, number: int, *, metadata: str = "", deadline: float = 1e9, **how: Any) -> Submitted:
@@ -733,6 +736,44 @@ def test_a_batch_answers_each_item_in_its_place(rig: Rig) -> None:
         checkpoint(5, OTHER),
     ]
     assert rig.service.get_many([], FOREVER) == []
+
+
+def test_batches_and_others_that_fold_into_one_write_each_hear_of_their_own(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    first = submit(rig, 10)
+    held.wait()
+    batches: list[Future[list[str]]] = []
+    others: list[Submitted] = []
+
+    def commit(*numbers: int) -> list[str]:
+        commits = [Commit.of(checkpoint(number)) for number in numbers]
+        return [outcome_of(one) for one in rig.service.commit_many(commits, FOREVER, 1000)]
+
+    with ThreadPoolExecutor(3) as pool:
+        for numbers in ((11, 14), (12, 13, 14), (9,)):
+            depth = rig.service.depth() + len(numbers)
+            batches.append(pool.submit(commit, *numbers))
+            wait_until(lambda depth=depth: rig.service.depth() == depth)  # type: ignore[misc]
+            others.append(submit(rig, numbers[0]))
+        held.release()
+        assert [one.result(30) for one in batches] == [
+            ["superseded by 14", "committed 14"],
+            ["superseded by 14", "superseded by 14", "committed 14"],
+            ["superseded by 14"],
+        ]
+    assert [first.outcome, *(one.outcome for one in others)] == ["committed 10", *["superseded by 14"] * 3]
+    assert rig.store.calls == ["commit 10", "commit 14"]
+
+
+def test_a_batch_that_is_longer_than_what_is_decided_at_once_is_answered_in_order(rig: Rig) -> None:
+    commits = [Commit.of(checkpoint(number, key)) for number in range(1, 101) for key in (KEY, OTHER)]
+    results = rig.service.commit_many(iter(commits), FOREVER, 1000)
+    assert len(results) == len(commits)
+    for commit, result in zip(commits, results, strict=True):
+        assert isinstance(result, CommitResult)
+        assert result.effective.key == commit.key
+        assert result.superseded == (result.effective.sequence_number > commit.number)
+    assert rig.store.values == {KEY: checkpoint(100), OTHER: checkpoint(100, OTHER)}
 
 
 def test_a_list_shows_what_is_outdated_and_it_is_served_no_more(rig: Rig) -> None:
