@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -745,22 +745,22 @@ def test_batches_and_others_that_fold_into_one_write_each_hear_of_their_own(rig:
     batches: list[Future[list[str]]] = []
     others: list[Submitted] = []
 
-    def commit(*numbers: int) -> list[str]:
+    def commit(numbers: Sequence[int], told: Future[list[str]]) -> None:
         commits = [Commit.of(checkpoint(number)) for number in numbers]
-        return [outcome_of(one) for one in rig.service.commit_many(commits, FOREVER, 1000)]
+        told.set_result([outcome_of(one) for one in rig.service.commit_many(commits, FOREVER, 1000)])
 
-    with ThreadPoolExecutor(3) as pool:
-        for numbers in ((11, 14), (12, 13, 14), (9,)):
-            depth = rig.service.depth() + len(numbers)
-            batches.append(pool.submit(commit, *numbers))
-            wait_until(lambda depth=depth: rig.service.depth() == depth)  # type: ignore[misc]
-            others.append(submit(rig, numbers[0]))
-        held.release()
-        assert [one.result(30) for one in batches] == [
-            ["superseded by 14", "committed 14"],
-            ["superseded by 14", "superseded by 14", "committed 14"],
-            ["superseded by 14"],
-        ]
+    for numbers in ((11, 14), (12, 13, 14), (9,)):
+        depth = rig.service.depth() + len(numbers)
+        batches.append(Future())
+        threading.Thread(target=commit, args=(numbers, batches[-1]), daemon=True).start()
+        wait_until(lambda depth=depth: rig.service.depth() == depth)  # type: ignore[misc]
+        others.append(submit(rig, numbers[0]))
+    held.release()
+    assert [one.result(30) for one in batches] == [
+        ["superseded by 14", "committed 14"],
+        ["superseded by 14", "superseded by 14", "committed 14"],
+        ["superseded by 14"],
+    ]
     assert [first.outcome, *(one.outcome for one in others)] == ["committed 10", *["superseded by 14"] * 3]
     assert rig.store.calls == ["commit 10", "commit 14"]
 
