@@ -89,27 +89,21 @@ class SequenceNumber(int):
         return int.__new__(cls, value)
 
 
-class _Key(NamedTuple):  # whose hash and equality cost little, and each call looks some up
+@dataclass(frozen=True, slots=True)
+class CheckpointKey:
+    """Names one checkpoint. ``partition_id`` is in the long spelling whichever it was made from."""
+
     stream_name: str
     app_name: str
     partition_id: str
     checkpoint_type: str = LAST_READ
 
-
-class CheckpointKey(_Key):
-    """Names one checkpoint. ``partition_id`` is in the long spelling whichever it was made from."""
-
-    __slots__ = ()
-
-    def __new__(
-        cls, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str = LAST_READ
-    ) -> CheckpointKey:
-        """Raises :class:`InvalidField` where a part is wrong."""
-        check_name("stream_name", stream_name, STREAM_NAME_MAX)
-        check_name("app_name", app_name, APP_NAME_MAX_EVER)
-        if checkpoint_type != LAST_READ:
+    def __post_init__(self) -> None:
+        check_name("stream_name", self.stream_name, STREAM_NAME_MAX)
+        check_name("app_name", self.app_name, APP_NAME_MAX_EVER)
+        if self.checkpoint_type != LAST_READ:
             raise InvalidField("checkpoint_type", f'must be "{LAST_READ}" or unset')
-        return super().__new__(cls, stream_name, app_name, canonical_partition(partition_id), checkpoint_type)
+        object.__setattr__(self, "partition_id", canonical_partition(self.partition_id))
 
     def __str__(self) -> str:
         return f"{self.stream_name}/{self.app_name}/{self.partition_id}"

@@ -381,7 +381,7 @@ class Core:
             self._answer(call, _stopping())
             return
         key, settings = call.key, self._settings
-        state = self._states.get(key) or self._state(key)
+        state = self._state(key)
         if self._waiting >= settings.max_waiting and isinstance(state.writing, Linger) and state.queue:
             self._end_linger(state, state.writing)
             self._go_on(state, key)
@@ -424,7 +424,7 @@ class Core:
             late = [call for call in batch if call.deadline <= now]
             for call in late:
                 self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
-            self._begin(state, key, [call for call in batch if call not in late] if late else batch, now)
+            self._begin(state, key, [call for call in batch if call not in late], now)
         self._drop_if_idle(state, key)
 
     def _linger(self, state: _KeyState, job: WriteJob, carried: int) -> None:
