@@ -63,7 +63,7 @@ def churn(count: int) -> tuple[float, float]:
         keys = [key(dice.randrange(10 * _CHURNED)) for _ in range(9)]
         cached.get_many(keys, _FOREVER)
         one = key(dice.randrange(10 * _CHURNED))
-        cached.commit(Commit(Checkpoint(one, SequenceNumber(10**9 + next(numbers)))), _FOREVER)
+        cached.commit(Commit.of(Checkpoint(one, SequenceNumber(10**9 + next(numbers)))), _FOREVER)
         if turn == count // 100:
             early = _resident()
     return early / 2**20, _resident() / 2**20

@@ -14,6 +14,7 @@ from gateway.errors import InvalidField
 
 LAST_READ = "LAST_READ"
 MAX_SEQUENCE_NUMBER = 2**63 - 1
+SEQUENCE_NUMBER_DIGITS = 19
 STREAM_NAME_MAX = 64
 APP_NAME_MAX = 50
 """The checkpoint pages' limit; the page on creating an app says 200, see ``APP_NAME_MAX_EVER``."""
@@ -24,7 +25,6 @@ MEMBERSHIP_MAX = 256
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PARTITION = re.compile(r"(?:shardId-([0-9]{10})|(0|[1-9][0-9]{0,9}))", re.ASCII)
-_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 _PRINTABLE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
 
@@ -53,6 +53,13 @@ def canonical_partition(value: str, field: str = "partition_id") -> str:
     return f"shardId-{match[1] or match[2].zfill(10)}"
 
 
+def check_metadata(value: str) -> str:
+    """Return ``value`` if it is no longer than DIS takes; raise :class:`InvalidField` otherwise."""
+    if len(value) > METADATA_MAX:
+        raise InvalidField("metadata", f"has {len(value)} characters; at most {METADATA_MAX} are allowed")
+    return value
+
+
 class SequenceNumber(int):
     """The number of a record in a partition: 0 to 2**63 - 1, written as a string of digits.
 
@@ -72,14 +79,14 @@ class SequenceNumber(int):
         """From ASCII digits; leading zeros are dropped. Raises :class:`InvalidField` for everything else."""
         if not text:
             raise InvalidField(field, "is mandatory")
-        if not _DIGITS.fullmatch(text):
+        if len(text) > SEQUENCE_NUMBER_DIGITS or not (text.isascii() and text.isdigit()):
             raise InvalidField(
                 field, "must be a decimal number of 1 to 19 ASCII digits, without sign, space or fraction"
             )
         value = int(text)
         if value > MAX_SEQUENCE_NUMBER:
             raise InvalidField(field, "must lie between 0 and 9223372036854775807")
-        return super().__new__(cls, value)
+        return int.__new__(cls, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +118,7 @@ class Checkpoint:
     metadata: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.metadata) > METADATA_MAX:
-            raise InvalidField("metadata", f"has {len(self.metadata)} characters; at most {METADATA_MAX} are allowed")
+        check_metadata(self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +139,27 @@ NO_MEMBERSHIP = Membership()
 
 
 class Commit(NamedTuple):  # which costs a third of a frozen dataclass, and batches make thousands
-    """A checkpoint that a consumer wants stored, and on what terms."""
+    """What a consumer wants stored, and on what terms.
 
-    checkpoint: Checkpoint
+    It is flat for the same reason: few become a checkpoint, as most of a batch fold into others. Whoever makes one
+    without a checkpoint checks its metadata.
+    """
+
+    key: CheckpointKey
+    number: SequenceNumber
+    metadata: str = ""
     allow_rewind: bool = False
     membership: Membership = NO_MEMBERSHIP
 
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, allow_rewind: bool = False, membership: Membership = NO_MEMBERSHIP) -> Commit:
+        """One that wants ``checkpoint`` stored."""
+        return cls(checkpoint.key, checkpoint.sequence_number, checkpoint.metadata, allow_rewind, membership)
+
     @property
-    def key(self) -> CheckpointKey:
-        return self.checkpoint.key
+    def checkpoint(self) -> Checkpoint:
+        """What it is when it is stored."""
+        return Checkpoint(self.key, self.number, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class Gateway:
         """Whether it was stored, before the deadline."""
         wake, wait = self._clock.block()
         where = CheckpointKey("stream", "app", key)
-        call = _Commit(where, deadline, Commit(Checkpoint(where, SequenceNumber(number))), wake)
+        call = _Commit(where, deadline, Commit.of(Checkpoint(where, SequenceNumber(number))), wake)
         self._perform(self._core.commit(call))
         self._clock.at(deadline, lambda: self._perform(self._core.left(call)))
         return isinstance(wait(), CommitResult)
@@ -156,7 +156,8 @@ class Gateway:
                 self._clock.at(effect.until, lambda linger=effect: self._perform(self._core.lingered(linger)))
         for effect in effects:
             if isinstance(effect, Answer):
-                effect.call.answered(effect.result)
+                for call in effect.calls:
+                    call.answered(effect.result)
 
     def _start(self, job: Job) -> None:
         """Work on it now, or when a connection is free."""

@@ -17,11 +17,12 @@ A driver calls the methods under one lock, and carries the effects out after it 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nlargest
 from itertools import islice
+from operator import attrgetter
 
 from gateway.checkpoints.cache import CheckpointCache, Known
 from gateway.checkpoints.snapshots import Lane
@@ -75,6 +76,8 @@ _LINGER_PAYS = 0.75
 """It paid if this share of them came"""
 _HASTY_MAX = 63
 """Writes after which it is tried again at the latest, while the lane stays busy"""
+_QUEUED, _SENT, _DONE = Phase.QUEUED, Phase.SENT, Phase.DONE
+"""By names that cost nothing to look up: each call goes through them all"""
 _LOOKED_AT = 2000
 """Keys that a look at the lanes goes through: the lock is held for it."""
 
@@ -167,12 +170,19 @@ class Core:
 
     def commit(self, call: CommitCall) -> list[Effect]:
         """Somebody wants to commit."""
-        self._queue(call)
+        self._queue(call, self._clock())
+        return self._taken()
+
+    def commits(self, calls: Sequence[CommitCall]) -> list[Effect]:
+        """Somebody wants to commit all these, in this order."""
+        now = self._clock()
+        for call in calls:
+            self._queue(call, now)
         return self._taken()
 
     def delete(self, call: DeleteCall) -> list[Effect]:
         """Somebody wants to delete."""
-        self._queue(call)
+        self._queue(call, self._clock())
         return self._taken()
 
     def left(self, call: Call) -> list[Effect]:
@@ -204,7 +214,7 @@ class Core:
                 self._decide(state, job, outcome, newest=newest)
         else:
             state.writing = None
-            carried = sum(call.phase is Phase.SENT for call in job.calls)
+            carried = len([call for call in job.calls if call.phase is _SENT])
             self._write_finished(state, job, outcome)
             if outcome is None and carried > 1:
                 self._linger(state, job, carried)
@@ -363,30 +373,30 @@ class Core:
 
     # lanes
 
-    def _queue(self, call: WriteCall) -> None:
-        now = self._clock()
+    def _queue(self, call: WriteCall, now: float) -> None:
         if call.deadline <= now:
             self._answer(call, DeadlineTooShort("no time was left; nothing was sent"))
             return
         if self._draining:
             self._answer(call, _stopping())
             return
-        state = self._state(call.key)
-        if isinstance(state.writing, Linger) and state.queue and self._waiting >= self._settings.max_waiting:
+        key, settings = call.key, self._settings
+        state = self._state(key)
+        if self._waiting >= settings.max_waiting and isinstance(state.writing, Linger) and state.queue:
             self._end_linger(state, state.writing)
-            self._go_on(state, call.key)
-            state = self._state(call.key)  # another, where those who waited had no time left
-        if len(state.queue) >= self._settings.max_queue or self._waiting >= self._settings.max_waiting:
-            self._note(Event.OVERLOADED, call.key)
+            self._go_on(state, key)
+            state = self._state(key)  # another, where those who waited had no time left
+        if len(state.queue) >= settings.max_queue or self._waiting >= settings.max_waiting:
+            self._note(Event.OVERLOADED, key)
             self._answer(call, Overloaded("too many writes are waiting; nothing was sent", retry_after=1.0))
-            self._drop_if_idle(state, call.key)
+            self._drop_if_idle(state, key)
             return
-        call.phase = Phase.QUEUED
+        call.phase = _QUEUED
         state.queue.append(call)
         self._waiting += 1
         doing = state.writing
         if doing is None or (isinstance(doing, Linger) and not _lingers_on(state, doing, now)):  # as most calls wait
-            self._go_on(state, call.key)
+            self._go_on(state, key)
 
     def _unqueue(self, state: _KeyState, call: WriteCall) -> None:
         if call in state.queue:
@@ -509,7 +519,7 @@ class Core:
 
     def _send(self, state: _KeyState, job: WriteJob) -> None:
         for call in job.calls:
-            call.phase = Phase.SENT
+            call.phase = _SENT
         state.writing = job
         state.seen = False
         self._effects.append(Start(job))
@@ -528,13 +538,13 @@ class Core:
         else:
             self._learn(state, job.key, known)
         if stored is None:
-            for call in job.calls:
-                self._answer(call, Deleted())
+            self._answer_all(job.calls, Deleted())
             return
-        committed, superseded = CommitResult(stored), CommitResult(stored, superseded=True)
-        for call in job.calls:
-            behind = isinstance(call, CommitCall) and call.number < stored.sequence_number
-            self._answer(call, superseded if behind else committed)
+        number = stored.sequence_number
+        behind = [call for call in job.calls if isinstance(call, CommitCall) and _number(call) < number]
+        level = [call for call in job.calls if isinstance(call, CommitCall) and _number(call) >= number]
+        self._answer_all(behind, CommitResult(stored, superseded=True))
+        self._answer_all(level, CommitResult(stored))
 
     def _write_failed(self, state: _KeyState, job: WriteJob, error: GatewayError) -> None:
         if isinstance(error, OutcomeUnknown) or error.reason in _OTHERS_WRITE:
@@ -546,7 +556,7 @@ class Core:
                 and isinstance(call, CommitCall)
                 and job.commit is not None
                 and call.phase is Phase.SENT
-                and call.number < job.commit.checkpoint.sequence_number
+                and call.number < job.commit.number
             ):
                 call.phase = Phase.QUEUED
                 again.append(call)
@@ -591,9 +601,16 @@ class Core:
             self._states.pop(key, None)
 
     def _answer(self, call: Call, result: Result) -> None:
-        if call.phase is not Phase.DONE:
-            call.phase = Phase.DONE
-            self._effects.append(Answer(call, result))
+        if call.phase is not _DONE:
+            call.phase = _DONE
+            self._effects.append(Answer((call,), result))
+
+    def _answer_all(self, calls: Sequence[Call], result: Result) -> None:
+        waiting = [call for call in calls if call.phase is not _DONE]
+        for call in waiting:
+            call.phase = _DONE
+        if waiting:
+            self._effects.append(Answer(waiting, result))
 
     def _note(
         self,
@@ -664,18 +681,18 @@ def _folds(head: WriteCall, other: WriteCall) -> bool:
     """Whether two writes may become one: both plain commits of one member of the consumer group."""
     if not (isinstance(head, CommitCall) and isinstance(other, CommitCall)):
         return False
-    if head.commit.allow_rewind or other.commit.allow_rewind:
+    one, two = head.commit, other.commit
+    if one.allow_rewind or two.allow_rewind:
         return False
-    return head.commit.membership is other.commit.membership or head.commit.membership == other.commit.membership
+    return one.membership is two.membership or one.membership == two.membership
+
+
+_number: Callable[[CommitCall], SequenceNumber] = attrgetter("commit.number")
 
 
 def _highest(commits: list[CommitCall]) -> CommitCall:
     """The one with the highest number, and of equals the latest."""
-    highest = commits[0]
-    for call in commits[1:]:
-        if call.number >= highest.number:
-            highest = call
-    return highest
+    return max(reversed(commits), key=_number)
 
 
 def _longest(max_age: float | None, ttl: float) -> float:

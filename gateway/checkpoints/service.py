@@ -88,6 +88,15 @@ class Waiting:
             if not self._left:
                 self._all.set()
 
+    def answer_all(self, places: Sequence[int], result: Result) -> None:
+        """Take the answer to several."""
+        with self._lock:
+            for place in places:
+                self.results[place] = result
+            self._left -= len(places)
+            if not self._left:
+                self._all.set()
+
     def no_more_than(self, count: int) -> None:
         """There are only so many calls."""
         with self._lock:
@@ -121,11 +130,19 @@ class _Read(ReadCall):
 
 @dataclass(slots=True, eq=False)
 class _Commit(CommitCall):
-    answer: Callable[[int, Result], None] = _nobody
-    place: int = 0
+    waiting: Waiting
+    place: int
 
     def answered(self, result: Result) -> None:
-        self.answer(self.place, result)
+        self.waiting.answer(self.place, result)
+
+
+@dataclass(slots=True, eq=False)
+class _Submitted(CommitCall):
+    answer: Callable[[Result], None]
+
+    def answered(self, result: Result) -> None:
+        self.answer(result)
 
 
 @dataclass(slots=True, eq=False)
@@ -266,13 +283,15 @@ class CheckpointService:
         waiting = Waiting(most)
         calls: list[_Commit] = []
         with caller.waiting():
-            rest = enumerate(commits)
+            rest, deadline, trace = enumerate(commits), caller.deadline, caller.trace
             while some := [
-                _Commit(commit.key, caller.deadline, commit, waiting.answer, place, trace=caller.trace)
+                _Commit(commit.key, deadline, commit, waiting, place, trace=trace)
                 for place, commit in islice(rest, _AT_A_TIME)
             ]:
                 calls += some
-                self._begin(some, self._core.commit)
+                with self._lock:
+                    effects = self._core.commits(some)
+                self._perform(effects)
             waiting.no_more_than(len(calls))
             return self._results(waiting, calls, caller)
 
@@ -283,7 +302,7 @@ class CheckpointService:
 
         Returns a function that gives up the wait.
         """
-        call = _Commit(commit.key, deadline, commit, lambda place, result: answer(result), trace=trace)
+        call = _Submitted(commit.key, deadline, commit, answer, trace=trace)
         with self._lock:
             effects = self._core.commit(call)
         self._perform(effects)
@@ -473,7 +492,7 @@ class CheckpointService:
         self._tell(others)
         for answer in effects:
             if isinstance(answer, Answer):
-                answer.call.answered(answer.result)
+                _answer(answer.calls, answer.result)
         for note in notes:
             self._log(note)
 
@@ -534,6 +553,23 @@ class CheckpointService:
         if name and (suppressed := self._limit.admit(name)) is not None:
             more = {"suppressed": suppressed} if suppressed else {}
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
+
+
+def _answer(calls: Sequence[Call], result: Result) -> None:
+    """Tell the callers how their calls ended: those of one batch that stand together at once."""
+    waiting: Waiting | None = None
+    places: list[int] = []
+    for call in calls:
+        if not isinstance(call, _Commit):
+            call.answered(result)
+            continue
+        if call.waiting is not waiting:
+            if waiting is not None:
+                waiting.answer_all(places, result)
+            waiting, places = call.waiting, []
+        places.append(call.place)
+    if waiting is not None:
+        waiting.answer_all(places, result)
 
 
 def _unless(gone: threading.Event, deadline: float) -> float:

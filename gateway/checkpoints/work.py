@@ -92,7 +92,7 @@ class CommitCall(Call):
     @property
     def number(self) -> SequenceNumber:
         """The number to be committed."""
-        return self.commit.checkpoint.sequence_number
+        return self.commit.number
 
 
 @dataclass(slots=True, eq=False)
@@ -184,9 +184,9 @@ class Linger:
 
 @dataclass(slots=True)  # frozen ones take three times as long to make, and each call has some
 class Answer:
-    """Tell a caller how its call ended."""
+    """Tell some callers how their calls ended: all in the same way."""
 
-    call: Call
+    calls: Sequence[Call]
     result: Result
 
 

@@ -319,14 +319,14 @@ def checkpoint_query(key: CheckpointKey) -> list[tuple[str, str]]:
 
 
 def _commit_body(commit: Commit) -> bytes:
-    key, checkpoint, membership = commit.key, commit.checkpoint, commit.membership
+    key, membership = commit.key, commit.membership
     fields = {
         "stream_name": key.stream_name,
         "app_name": key.app_name,
         "partition_id": key.partition_id,
-        "sequence_number": str(checkpoint.sequence_number),
+        "sequence_number": str(commit.number),
         "checkpoint_type": key.checkpoint_type,
-        "metadata": checkpoint.metadata,
+        "metadata": commit.metadata,
     }
     if membership.client_id:
         fields["client_id"] = membership.client_id

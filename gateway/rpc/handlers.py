@@ -37,7 +37,7 @@ _ABOUT_MAX = 300
 
 
 def unary(
-    method: Callable[[Request, Caller, Permit], Message],
+    method: Callable[[Request, Caller, Permit], Message | bytes],
     kind: type[Request],
     max_message: int,
     clock: Callable[[], float],
@@ -47,7 +47,7 @@ def unary(
     quick: Quick | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
-    """A handler that answers with ``method``'s response, or with the status of the error that it raised.
+    """A handler that answers with ``method``'s response (or its bytes), or with the status of the error it raised.
 
     ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
     or broken gets an answer with details as well. Here, and not in an interceptor, which would cost more, ``calls``
@@ -68,15 +68,16 @@ def unary(
             check()
             permit = admit(context)
             now = clock()  # who comes in may have taken time
-            if quick is not None and len(data) <= max_message and (answer := quick(data, permit, now)) is not None:
+            if quick is not None and len(data) <= max_message and (known := quick(data, permit, now)) is not None:
                 if ended_well is not None:
                     ended_well(clock() - began)
                 else:
                     calls.ended(clock() - began, trace, _about_bytes(data, kind) if calls.traced else "")
-                return answer
+                return known
             request = parsed(data, kind, max_message)
             caller = Caller(clock() + _time_left(context), context.add_callback, trace, waiting)
-            response = method(request, caller, permit).SerializeToString()
+            answer = method(request, caller, permit)
+            response = answer if isinstance(answer, bytes) else answer.SerializeToString()
         except GatewayError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001 — its traceback goes into the log

@@ -20,6 +20,7 @@ from gateway.model import (
     PartitionState,
     SequenceNumber,
     canonical_partition,
+    check_metadata,
     check_name,
 )
 from gateway.rpc.status import duration
@@ -53,9 +54,12 @@ class MessageReader:
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
-        if not message.HasField("key"):
-            raise InvalidField("key", "is mandatory")
-        return self.bare_key(message.key, "key")
+        key = message.key
+        try:
+            return self._checked(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type)
+        except InvalidField as error:
+            wrong = error.under("key") if message.HasField("key") else InvalidField("key", "is mandatory")
+            raise wrong from None
 
     def bare_key(self, key: pb.CheckpointKey, field: str) -> CheckpointKey:
         """A key that stands in ``field``. Raises :class:`InvalidField`."""
@@ -76,10 +80,11 @@ class MessageReader:
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
-        checkpoint = Checkpoint(self.key(message), SequenceNumber.parse(message.sequence_number), message.metadata)
+        key, number = self.key(message), SequenceNumber.parse(message.sequence_number)
+        metadata = check_metadata(message.metadata)
         client, generation = message.client_id, message.generation_id
         membership = Membership(client, generation) if client or generation else NO_MEMBERSHIP
-        return Commit(checkpoint, message.allow_rewind, membership)
+        return Commit(key, number, metadata, message.allow_rewind, membership)
 
     def app(self, message: AppRequest) -> tuple[str, str]:
         """Stream and app of a request. Raises :class:`InvalidField`."""

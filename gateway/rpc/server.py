@@ -155,7 +155,7 @@ class GatewayServer:
 
         def one(
             name: str,
-            method: Callable[[Request, Caller, Permit], Message],
+            method: Callable[[Request, Caller, Permit], Message | bytes],
             kind: type[Request],
             at_once: Quick | None = None,
         ) -> tuple[str, grpc.RpcMethodHandler[bytes, bytes]]:

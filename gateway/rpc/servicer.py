@@ -92,21 +92,23 @@ class CheckpointServicer:
         self._batch_gets.items(good)
         return response
 
-    def batch_commit(
-        self, request: pb.BatchCommitCheckpointsRequest, caller: Caller, permit: Permit
-    ) -> pb.BatchCommitCheckpointsResponse:
-        """``BatchCommitCheckpoints``."""
+    def batch_commit(self, request: pb.BatchCommitCheckpointsRequest, caller: Caller, permit: Permit) -> bytes:
+        """``BatchCommitCheckpoints``: the bytes of a ``BatchCommitCheckpointsResponse``."""
         messages.check_count("commits", len(request.commits))
         read: list[Commit | GatewayError] = []
 
         def right() -> Iterator[Commit]:
             """Those that may be committed, as they are read; what is wrong with the others must not stop them."""
-            for place, message in enumerate(request.commits):
+            may: CheckpointKey | None = None  # the last key that was asked for: the next one often has its names
+            for message in request.commits:
                 try:
                     commit = self._reader.commit(message)
-                    permit(commit.key.stream_name, commit.key.app_name)
+                    key = commit.key
+                    if may is None or key.stream_name != may.stream_name or key.app_name != may.app_name:
+                        permit(key.stream_name, key.app_name)
+                        may = key
                 except InvalidField as error:
-                    read.append(error.under(f"commits[{place}]"))
+                    read.append(error.under(f"commits[{len(read)}]"))
                 except (CallerNotAllowed, CallerUnknown) as error:
                     read.append(error)
                 else:
@@ -115,24 +117,20 @@ class CheckpointServicer:
 
         every = self._service.commit_many(right(), caller, len(request.commits))
         results = iter(every)
-        response = pb.BatchCommitCheckpointsResponse()
-        made: dict[int, pb.BatchCommitCheckpointsResult] = {}  # by the id of a result: folded ones share theirs
-        good = 0
+        parts: list[bytes] = []
+        made: dict[int, bytes] = {}  # by the id of a result: folded ones share theirs
+        failed = 0
         for one in read:
-            result = one if isinstance(one, GatewayError) else next(results)
-            if isinstance(result, CommitResult):
-                answer = made.get(id(result))
-                if answer is None:
-                    answer = pb.BatchCommitCheckpointsResult(response=messages.commit_response(result))
-                    made[id(result)] = answer
-                response.results.append(answer)
-                good += 1
-            else:
-                failure = _error(result)
-                response.results.add().status.CopyFrom(status_of(failure))
-                self._batch_commits.item(None, failure, one.key if isinstance(one, Commit) else None)
-        self._batch_commits.items(good)
-        return response
+            result = next(results) if isinstance(one, Commit) else one
+            part = made.get(id(result))
+            if part is None:
+                part = made[id(result)] = _batch_part(result)
+            parts.append(part)
+            if isinstance(result, GatewayError):
+                self._batch_commits.item(None, result, one.key if isinstance(one, Commit) else None)
+                failed += 1
+        self._batch_commits.items(len(parts) - failed)
+        return b"".join(parts)
 
 
 class CheckpointAdminServicer:
@@ -167,6 +165,15 @@ class CheckpointAdminServicer:
         if failure is not None:
             raise failure
         return pb.DeleteAppCheckpointsResponse(deleted_partitions=deleted)
+
+
+def _batch_part(result: Result) -> bytes:
+    """The bytes of an answer with one result: those of several, one after the other, are an answer with them all."""
+    if isinstance(result, CommitResult):
+        one = pb.BatchCommitCheckpointsResult(response=messages.commit_response(result))
+    else:
+        one = pb.BatchCommitCheckpointsResult(status=status_of(_error(result)))
+    return pb.BatchCommitCheckpointsResponse(results=[one]).SerializeToString()
 
 
 def _error(result: Result) -> GatewayError:

@@ -165,7 +165,7 @@ def test_a_read_gives_what_stands_there_or_an_error(status: int, headers: dict[s
 def test_a_write_succeeds_only_by_its_status(status: int, headers: dict[str, str], body: bytes, delete: bool) -> None:
     transport = Scripted(HttpAnswer(status, headers, body))
     dis = client(transport)
-    commit = Commit(Checkpoint(KEY, SequenceNumber(5)))
+    commit = Commit.of(Checkpoint(KEY, SequenceNumber(5)))
     failed = outcome(lambda: dis.delete(KEY) if delete else dis.commit(commit))
     page = body.lstrip().startswith(b"<")  # of a proxy, say: what answers so is not DIS
     assert (failed is None) == (200 <= status < 300 and not page)

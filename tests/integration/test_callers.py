@@ -206,12 +206,13 @@ def test_an_admin_deletes_only_what_its_names_allow(door: Door) -> None:
 
 def test_an_item_of_a_batch_that_is_not_allowed_fails_alone(door: Door) -> None:
     wrong = {"stream": "stream-2"}
-    commits = [commit_of("0", 1), commit_of("0", 1, **wrong), commit_of("1", 2)]
+    commits = [commit_of("0", 1), commit_of("0", 1, **wrong), commit_of("1", 2), commit_of("1", 3, app="app-2")]
     answer = door.stub.BatchCommitCheckpoints(
         pb.BatchCommitCheckpointsRequest(commits=commits), metadata=bearer("narrow"), timeout=20
     )
-    assert [one.WhichOneof("result") for one in answer.results] == ["response", "status", "response"]
-    assert info_of(answer.results[1].status).reason == "CALLER_NOT_ALLOWED"
+    assert [one.WhichOneof("result") for one in answer.results] == ["response", "status", "response", "status"]
+    assert dict(info_of(answer.results[1].status).metadata) == {"caller": "narrow", **wrong}
+    assert dict(info_of(answer.results[3].status).metadata) == {"caller": "narrow", "app": "app-2"}
     read = door.stub.BatchGetCheckpoints(
         pb.BatchGetCheckpointsRequest(keys=[key("0", **wrong), key("1")]), metadata=bearer("narrow"), timeout=20
     )

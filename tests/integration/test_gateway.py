@@ -415,7 +415,7 @@ def test_a_stop_ends_with_its_grace_and_says_what_was_not_sent(emulator: Emulato
     with ThreadPoolExecutor(2) as pool:
         waits = pool.submit(
             running.gateway.service.commit,
-            Commit(Checkpoint(CheckpointKey(STREAM, APP, "0"), SequenceNumber(2))),
+            Commit.of(Checkpoint(CheckpointKey(STREAM, APP, "0"), SequenceNumber(2))),
             Caller(1e12),
         )
         wait_until(lambda: running.gateway.service.depth() == 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from gateway.checkpoints.cache import CheckpointCache
 from gateway.checkpoints.core import Core, CoreSettings, RegressPolicy
@@ -47,6 +48,8 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.model import Checkpoint, CheckpointKey, Commit, Membership, SequenceNumber
+
+CallT = TypeVar("CallT", bound=Call)
 
 KEYS = [CheckpointKey("s", "a", str(n)) for n in range(2)]
 MEMBERS = [Membership(), Membership("c1", "1")]
@@ -250,12 +253,15 @@ class World:
         )[0]
         action()
 
-    def _begin(self, call: Call, event: Callable[..., list[Effect]]) -> None:
+    def _begin(self, call: CallT, event: Callable[[CallT], list[Effect]]) -> None:
+        self._begun(call)
+        self._take(event(call))
+
+    def _begun(self, call: Call) -> None:
         history = self.histories[call.key]
         begun = Begun(call, self.step, self.time, history.now, max(history.told, history.doubted))
         self.calls[id(call)] = begun
         self.log.append(f"{self.step}: {brief(call)}")
-        self._take(event(call))
 
     def _deadline(self) -> float:
         return self.time + self.rng.choice([0.0, 0.5, 3.0, 1000.0, 1000.0, 1000.0])
@@ -295,9 +301,18 @@ class World:
         return Checkpoint(key, SequenceNumber(max(0, near)), f"tag-{self.tags}")
 
     def _commit(self) -> None:
+        if self.rng.random() < 0.8:
+            self._begin(self._commit_call(), self.core.commit)
+            return
+        calls = [self._commit_call() for _ in range(self.rng.choice([2, 3, 5]))]
+        for call in calls:
+            self._begun(call)
+        self._take(self.core.commits(calls))
+
+    def _commit_call(self) -> CommitCall:
         key = self.rng.choice(KEYS)
-        commit = Commit(self._checkpoint(key), self.rng.random() < 0.12, self.rng.choices(MEMBERS, [5, 1])[0])
-        self._begin(CommitCall(key, self._deadline(), commit), self.core.commit)
+        commit = Commit.of(self._checkpoint(key), self.rng.random() < 0.12, self.rng.choices(MEMBERS, [5, 1])[0])
+        return CommitCall(key, self._deadline(), commit)
 
     def _delete(self) -> None:
         self._begin(DeleteCall(self.rng.choice(KEYS), self._deadline()), self.core.delete)
@@ -440,7 +455,8 @@ class World:
                 need(0 < effect.until - self.time <= 0.0101, "a lane lingers for a moment only")
                 self.running.append(Running(effect))
             elif isinstance(effect, Answer):
-                self._answered(effect.call, effect.result)
+                for call in effect.calls:
+                    self._answered(call, effect.result)
             elif isinstance(effect, Changed):
                 need(effect.order > self.heard.get(effect.key, (-1, None))[0], "watchers hear of newer things only")
                 self.heard[effect.key] = effect.order, effect.checkpoint

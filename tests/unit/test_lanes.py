@@ -11,16 +11,18 @@ from gateway.checkpoints.core import Core, CoreSettings
 from gateway.checkpoints.work import (
     Answer,
     CommitCall,
+    CommitResult,
     DeleteCall,
     Effect,
     Job,
     Linger,
     ReadCall,
     ReadJob,
+    Result,
     Start,
     WriteJob,
 )
-from gateway.errors import GatewayError, UpstreamUnavailable
+from gateway.errors import DeadlineTooShort, GatewayError, Overloaded, UpstreamUnavailable
 from gateway.model import Checkpoint, CheckpointKey, Commit, Membership, SequenceNumber
 
 KEY = CheckpointKey("stream", "app", "0")
@@ -37,7 +39,9 @@ class Lane:
         self.core = Core(CoreSettings(**settings), CheckpointCache(10), lambda: self.now)
         self.jobs: list[Job] = []
         self.lingers: list[Linger] = []
-        self.answers: list[object] = []
+        self.answers: list[Result] = []
+        self.tellings = 0
+        """how often somebody was told something"""
 
     def take(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -46,12 +50,16 @@ class Lane:
             elif isinstance(effect, Linger):
                 self.lingers.append(effect)
             elif isinstance(effect, Answer):
-                self.answers.append(effect.result)
+                self.answers += [effect.result] * len(effect.calls)
+                self.tellings += 1
 
     def commit(self, *numbers: int, deadline: float = FOREVER, **how: Any) -> None:
         for number in numbers:
-            commit = Commit(Checkpoint(KEY, SequenceNumber(number)), **how)
+            commit = Commit.of(Checkpoint(KEY, SequenceNumber(number)), **how)
             self.take(self.core.commit(CommitCall(KEY, deadline, commit)))
+
+    def commit_together(self, *commits: Commit) -> None:
+        self.take(self.core.commits([CommitCall(commit.key, FOREVER, commit) for commit in commits]))
 
     def delete(self) -> None:
         self.take(self.core.delete(DeleteCall(KEY, FOREVER)))
@@ -258,3 +266,57 @@ def test_where_they_do_it_lingers_each_time() -> None:
         assert lane.writes == [number + 1]
         lane.finish()
         assert lane.lingers_now
+
+
+def commit_of(number: int, key: CheckpointKey = KEY, **how: Any) -> Commit:
+    return Commit.of(Checkpoint(key, SequenceNumber(number)), **how)
+
+
+def test_commits_that_come_together_go_into_their_lanes_in_order() -> None:
+    lane = Lane()
+    other = CheckpointKey("stream", "app", "1")
+    lane.commit_together(commit_of(1), commit_of(7, other), commit_of(2), commit_of(8, other), commit_of(3))
+    assert lane.writes == [1, 7]
+    lane.finish()
+    lane.finish()
+    assert lane.writes == [3, 8]
+    lane.finish()
+    lane.finish()
+    stored = [(one.effective.sequence_number, one.superseded) for one in lane.answers if isinstance(one, CommitResult)]
+    assert stored == [(1, False), (7, False), (3, True), (3, False), (8, False)]
+
+
+def test_a_rewind_among_commits_that_come_together_stays_in_its_place() -> None:
+    lane = Lane()
+    lane.commit_together(commit_of(5), commit_of(6), commit_of(2, **REWIND), commit_of(3), commit_of(4))
+    written = []
+    while lane.jobs:
+        written += lane.writes
+        lane.finish()
+    assert written == [5, 6, 2, 4]
+
+
+def test_commits_that_come_together_have_no_more_room_than_others() -> None:
+    lane = Lane(max_queue=2)
+    lane.commit_together(*(commit_of(number) for number in range(1, 6)))
+    assert [type(one) for one in lane.answers] == [Overloaded, Overloaded]
+    assert lane.core.waiting == 2
+
+
+def test_each_of_those_that_come_together_has_its_own_deadline() -> None:
+    lane = Lane()
+    calls = [CommitCall(KEY, deadline, commit_of(1)) for deadline in (FOREVER, lane.now, FOREVER)]
+    lane.take(lane.core.commits(calls))
+    assert [type(one) for one in lane.answers] == [DeadlineTooShort]
+    assert lane.core.waiting == 1
+
+
+def test_those_that_one_write_has_carried_are_told_together() -> None:
+    lane = Lane()
+    lane.commit(1)
+    lane.commit(2, 4, 3, 4)
+    lane.finish()
+    lane.tellings = 0
+    lane.finish()
+    assert [one.superseded for one in lane.answers[1:] if isinstance(one, CommitResult)] == [True, True, False, False]
+    assert lane.tellings == 2

@@ -270,7 +270,7 @@ def test_answers_of_every_length_stand_in_a_batch() -> None:
     rig = Rig(ttl=2.0)
     for length in (0, 90, 1000):
         rig.service.commit(
-            Commit(Checkpoint(CheckpointKey("stream", "app", "2"), SequenceNumber(1), "\U0001f600" * length)),
+            Commit.of(Checkpoint(CheckpointKey("stream", "app", "2"), SequenceNumber(1), "\U0001f600" * length)),
             Caller(NOW + 10),
         )
         short = rig.short_batch(batch("2", "2"))

@@ -31,7 +31,7 @@ from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
 
 KEY = CheckpointKey("stream", "app", "0")
 KEYS = StaticCredentials(KeyPair("access", "secret"))
-COMMIT = Commit(Checkpoint(KEY, SequenceNumber(7)))
+COMMIT = Commit.of(Checkpoint(KEY, SequenceNumber(7)))
 FOUND = HttpAnswer(200, {}, b'{"sequence_number":"7","metadata":""}')
 CREATED = HttpAnswer(201, {}, b"")
 Outcome = HttpAnswer | Exception

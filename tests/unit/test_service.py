@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,7 +122,7 @@ class Rig:
     def commit(
         self, number: int, key: CheckpointKey = KEY, *, allow_rewind: bool = False, metadata: str = ""
     ) -> Checkpoint:
-        commit = Commit(checkpoint(number, key, metadata), allow_rewind=allow_rewind)
+        commit = Commit.of(checkpoint(number, key, metadata), allow_rewind=allow_rewind)
         return self.service.commit(commit, FOREVER).effective
 
     def delete(self) -> None:
@@ -386,17 +386,20 @@ class Submitted:
 
     @property
     def outcome(self) -> str:
-        result = self.future.result(30)
-        if isinstance(result, CommitResult):
-            effective = result.effective.sequence_number
-            return f"superseded by {effective}" if result.superseded else f"committed {effective}"
-        assert isinstance(result, GatewayError)
-        return result.reason
+        return outcome_of(self.future.result(30))
+
+
+def outcome_of(result: Result) -> str:
+    if isinstance(result, CommitResult):
+        effective = result.effective.sequence_number
+        return f"superseded by {effective}" if result.superseded else f"committed {effective}"
+    assert isinstance(result, GatewayError)
+    return result.reason
 
 
 def submit(rig: Rig, number: int, *, metadata: str = "", deadline: float = 1e9, **how: Any) -> Submitted:
     future: Future[Result] = Future()
-    commit = Commit(checkpoint(number, metadata=metadata), **how)
+    commit = Commit.of(checkpoint(number, metadata=metadata), **how)
     return Submitted(number, future, rig.service.submit(commit, future.set_result, deadline=deadline))
 
 
@@ -613,7 +616,7 @@ def test_a_caller_whose_time_ends_while_its_write_is_under_way_is_told_unknown_a
     rig.commit(9)
     held = Held(rig, "commit")
     with ThreadPoolExecutor(1) as pool:
-        commit = Commit(checkpoint(10))
+        commit = Commit.of(checkpoint(10))
         late = pool.submit(rig.service.commit, commit, Caller(rig.clock.now + 0.05))
         held.wait()
         with pytest.raises(CommitOutcomeUnknown) as caught:
@@ -722,7 +725,7 @@ def test_the_regress_policy_may_let_a_lower_commit_pass(
 
 def test_a_batch_answers_each_item_in_its_place(rig: Rig) -> None:
     rig.commit(10)
-    commits = [Commit(checkpoint(9)), Commit(checkpoint(5, OTHER)), Commit(checkpoint(12))]
+    commits = [Commit.of(checkpoint(9)), Commit.of(checkpoint(5, OTHER)), Commit.of(checkpoint(12))]
     results = rig.service.commit_many(commits, FOREVER, 1000)
     assert isinstance(results[1], CommitResult)
     assert isinstance(results[2], CommitResult)
@@ -734,6 +737,44 @@ def test_a_batch_answers_each_item_in_its_place(rig: Rig) -> None:
         checkpoint(5, OTHER),
     ]
     assert rig.service.get_many([], FOREVER) == []
+
+
+def test_batches_and_others_that_fold_into_one_write_each_hear_of_their_own(rig: Rig) -> None:
+    held = Held(rig, "commit")
+    first = submit(rig, 10)
+    held.wait()
+    batches: list[Future[list[str]]] = []
+    others: list[Submitted] = []
+
+    def commit(numbers: Sequence[int], told: Future[list[str]]) -> None:
+        commits = [Commit.of(checkpoint(number)) for number in numbers]
+        told.set_result([outcome_of(one) for one in rig.service.commit_many(commits, FOREVER, 1000)])
+
+    for numbers in ((11, 14), (12, 13, 14), (9,)):
+        depth = rig.service.depth() + len(numbers)
+        batches.append(Future())
+        threading.Thread(target=commit, args=(numbers, batches[-1]), daemon=True).start()
+        wait_until(lambda depth=depth: rig.service.depth() == depth)  # type: ignore[misc]
+        others.append(submit(rig, numbers[0]))
+    held.release()
+    assert [one.result(30) for one in batches] == [
+        ["superseded by 14", "committed 14"],
+        ["superseded by 14", "superseded by 14", "committed 14"],
+        ["superseded by 14"],
+    ]
+    assert [first.outcome, *(one.outcome for one in others)] == ["committed 10", *["superseded by 14"] * 3]
+    assert rig.store.calls == ["commit 10", "commit 14"]
+
+
+def test_a_batch_that_is_longer_than_what_is_decided_at_once_is_answered_in_order(rig: Rig) -> None:
+    commits = [Commit.of(checkpoint(number, key)) for number in range(1, 101) for key in (KEY, OTHER)]
+    results = rig.service.commit_many(iter(commits), FOREVER, 1000)
+    assert len(results) == len(commits)
+    for commit, result in zip(commits, results, strict=True):
+        assert isinstance(result, CommitResult)
+        assert result.effective.key == commit.key
+        assert result.superseded == (result.effective.sequence_number > commit.number)
+    assert rig.store.values == {KEY: checkpoint(100), OTHER: checkpoint(100, OTHER)}
 
 
 def test_a_list_shows_what_is_outdated_and_it_is_served_no_more(rig: Rig) -> None:
@@ -781,7 +822,7 @@ def test_a_watch_hears_what_a_list_shows_to_have_changed(rig: Rig) -> None:
 
 def test_a_write_with_no_time_left_is_refused_before_anything_is_sent(rig: Rig) -> None:
     with pytest.raises(DeadlineTooShort):
-        rig.service.commit(Commit(checkpoint(1)), Caller(rig.clock.now))
+        rig.service.commit(Commit.of(checkpoint(1)), Caller(rig.clock.now))
     with pytest.raises(DeadlineTooShort):
         rig.service.delete(KEY, Caller(rig.clock.now))
     assert rig.store.calls == []
