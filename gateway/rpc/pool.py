@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from queue import SimpleQueue
 from typing import Any
 
@@ -39,6 +39,22 @@ class _Worker:
     def __init__(self) -> None:
         self.turn = 0
         self.away = False
+
+
+class _Waiting(AbstractContextManager[None]):
+    """The time in which a call waits."""
+
+    __slots__ = ("_pool", "_worker")
+
+    def __init__(self, pool: CallPool, worker: _Worker) -> None:
+        self._pool = pool
+        self._worker = worker
+
+    def __enter__(self) -> None:
+        self._pool.leave(self._worker)
+
+    def __exit__(self, *failure: object) -> None:
+        self._pool.come_back(self._worker)
 
 
 class CallPool:
@@ -104,19 +120,17 @@ class CallPool:
         if self._mine.refused:
             raise Overloaded(f"{self._most} calls are under way, and no more are taken", retry_after=1.0)
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
+    def waiting(self) -> AbstractContextManager[None]:
         """While a call waits: another may run. Raises :class:`gateway.errors.Overloaded` where too many wait."""
-        me: _Worker = self._mine.worker
+        return _Waiting(self, self._mine.worker)
+
+    def leave(self, worker: _Worker) -> None:
+        """It waits from now on. Raises :class:`gateway.errors.Overloaded` where too many do."""
         with self._lock:
-            if not me.away and not self._leave(me):
+            if not worker.away and not self._leave(worker):
                 raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
-        try:
-            if not self._jobs.empty():
-                self._add()
-            yield
-        finally:
-            self._return(me)
+        if not self._jobs.empty():
+            self._add()
 
     def shutdown(self) -> None:
         """Let the threads go, and return when they have gone; no calls come any more."""
@@ -172,7 +186,7 @@ class CallPool:
             del job  # what belongs to the call goes with it
             self._busy.discard(me)
             if me.away:
-                self._return(me)
+                self.come_back(me)
 
     def _may_rest(self) -> bool:
         with self._lock:
@@ -191,10 +205,11 @@ class CallPool:
         worker.away = True
         return True
 
-    def _return(self, me: _Worker) -> None:
+    def come_back(self, worker: _Worker) -> None:
+        """It waits no longer."""
         with self._lock:
-            if me.away:
-                me.away = False
+            if worker.away:
+                worker.away = False
                 self._away -= 1
                 self._active += 1
 
