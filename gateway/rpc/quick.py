@@ -8,6 +8,7 @@ the bytes of their parts: those of a message in parts add up to the whole.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import count
 from math import ceil, inf
 
 from google.protobuf.duration_pb2 import Duration
@@ -27,6 +28,9 @@ from gateway.rpc.messages import MessageReader
 
 _REMEMBERED = 2048
 """Reads that are remembered, with their answers: some MiB, and ten times as much where all metadata is long."""
+_ONE_OF = 8
+"""Where there is no more room, one of so many requests that are not remembered will be: those that come often are soon
+met, and of a million that come in turn few are remembered in vain."""
 _REQUEST_MAX = 256
 """Bytes of a request that is; one with names and a partition has far less."""
 
@@ -61,6 +65,11 @@ class _Memo:
         if len(self._young) >= _REMEMBERED:
             self._old, self._young = self._young, {}
         self._young[data] = read
+
+    @property
+    def has_room(self) -> bool:
+        """Whether nothing had to go yet."""
+        return not self._old
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -127,13 +136,14 @@ class QuickReads:
         self._batches = batches
         self._count_hit = service.count_hit
         self._memo = _Memo()
+        self._news = count(1)
         self._read_of = lru_cache(_REMEMBERED)(self._understand_key)
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
         read = self._memo.get(data)
-        if read is None and (read := self._understand(data)) is None:
-            return None
+        if read is None:
+            return self._new(data, permit, now)
         if read.allowed is not permit:
             permit(read.key.stream_name, read.key.app_name)
             read.allowed = permit
@@ -143,6 +153,23 @@ class QuickReads:
         age = max(0.0, now - held.known.at)
         self._count_hit(age)
         return held.shown + _age(age)
+
+    def _new(self, data: bytes, permit: Permit, now: float) -> bytes | None:
+        """The answer to a request that is not remembered."""
+        asked = self._understand(data)
+        if asked is None:
+            return None
+        key, max_age = asked
+        permit(key.stream_name, key.app_name)
+        found = self._service.find(key, max_age, now)
+        if found is None:
+            return None
+        known, _ = found
+        if self._memo.has_room or not next(self._news) % _ONE_OF:
+            self._memo.put(data, _Read(self._service, key, max_age))
+        age = max(0.0, now - known.at)
+        self._count_hit(age)
+        return _ageless(known) + _age(age)
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
@@ -182,7 +209,8 @@ class QuickReads:
 
     # What is wrong is not remembered: wrong names can be as long as a message.
 
-    def _understand(self, data: bytes) -> _Read | None:
+    def _understand(self, data: bytes) -> tuple[CheckpointKey, float] | None:
+        """The key of a request, and how old in seconds what is cached may be."""
         if len(data) > _REQUEST_MAX:
             return None
         try:
@@ -190,12 +218,9 @@ class QuickReads:
             max_age = _from_cache(request)
             if max_age is None or not request.HasField("key"):
                 return None
-            key = request.key
-            read = self._understand_key(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type, max_age)
+            return self._reader.bare_key(request.key, "key"), max_age
         except (DecodeError, InvalidField):
             return None  # the long way says what is wrong
-        self._memo.put(data, read)
-        return read
 
     def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read:
         return _Read(self._service, self._reader.key_of(stream, app, partition, kind), max_age)
