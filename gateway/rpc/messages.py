@@ -32,7 +32,6 @@ _SOURCES = {
 
 
 _KEYS_REMEMBERED = 8192
-_NAMES_REMEMBERED = 1024
 BATCH_MAX = 1000
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1000
@@ -48,8 +47,6 @@ class MessageReader:
     def __init__(self, app_name_max: int = APP_NAME_MAX) -> None:
         self._app_name_max = app_name_max
         self._checked = lru_cache(_KEYS_REMEMBERED)(self._check)
-        self._name = lru_cache(_NAMES_REMEMBERED)(str)
-        """gives one copy of each name, however many partitions have it"""
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
@@ -69,10 +66,9 @@ class MessageReader:
         return self._checked(stream_name, app_name, partition_id, checkpoint_type)
 
     def _check(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
-        check_name("app_name", app_name, self._app_name_max)
-        check_name("stream_name", stream_name, STREAM_NAME_MAX)
-        name = self._name
-        return CheckpointKey(name(stream_name), name(app_name), partition_id, checkpoint_type or LAST_READ)
+        if len(app_name) > self._app_name_max:
+            check_name("app_name", app_name, self._app_name_max)
+        return CheckpointKey(stream_name, app_name, partition_id, checkpoint_type or LAST_READ)
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
