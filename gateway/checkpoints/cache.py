@@ -55,7 +55,10 @@ _RECENT_MAX = 1000
 
 
 class _Entries(LRUCache[CheckpointKey, Known]):
-    """Says of what it drops for want of room that it is not current."""
+    """Says of what it drops for want of room that it is not current. Has nothing (None) of a key that it does not have."""
+
+    def __missing__(self, key: CheckpointKey) -> None:
+        return None
 
     def popitem(self) -> tuple[CheckpointKey, Known]:
         key, known = super().popitem()
@@ -72,11 +75,11 @@ class CheckpointCache:
 
     def get(self, key: CheckpointKey) -> Known | None:
         """What is known of a key, which is now the last to go."""
-        return self._known.get(key)
+        return self._known[key]
 
     def put(self, key: CheckpointKey, known: Known) -> None:
         """Replace what is known of a key, which is now the last to go."""
-        before = self._known.get(key)
+        before = self._known[key]
         if before is not None:
             before.current = False
         self._known[key] = known

@@ -161,9 +161,10 @@ class Core:
     def cached(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
         """What can be served at ``now`` without asking DIS, and the time from which on it cannot."""
         known = self._known(key)
-        if known is None or not self._servable(known, max_age, now):
+        if known is None or not known.complete:
             return None
-        return known, self._until(known, max_age)
+        until = self._until(known, max_age)
+        return (known, until) if now < until else None
 
     def commit(self, call: CommitCall) -> list[Effect]:
         """Somebody wants to commit."""
