@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import count
-from math import ceil, inf
+from math import inf
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.cache import Known
 from gateway.checkpoints.reads import CachedReads
 from gateway.checkpoints.service import CheckpointService
-from gateway.checkpoints.work import ReadResult, Source
 from gateway.errors import CallerNotAllowed, InvalidField
 from gateway.model import CheckpointKey
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
+from gateway.rpc.encoded import age as told_age
+from gateway.rpc.encoded import ageless, result_head
 from gateway.rpc.messages import MessageReader
 
 _REMEMBERED = 2048
@@ -41,7 +40,7 @@ class _Read(CachedReads[bytes]):
     __slots__ = ("allowed",)
 
     def __init__(self, service: CheckpointService, key: CheckpointKey, max_age: float) -> None:
-        super().__init__(service.find, key, max_age, _ageless)
+        super().__init__(service.find, key, max_age, ageless)
         self.allowed: Permit | None = None
         """the last one that allowed it"""
 
@@ -75,58 +74,6 @@ class _Memo:
         return len(self._young) + len(self._old)
 
 
-def _ageless(known: Known) -> bytes:
-    """The answer as :func:`gateway.rpc.messages.read_response` makes it, but for the age."""
-    answer = messages.read_response(ReadResult(known.checkpoint, Source.CACHE))
-    answer.ClearField("age")
-    return answer.SerializeToString()
-
-
-def _age(seconds: float) -> bytes:
-    """The age of an answer, in whole milliseconds and never less than it is."""
-    return _age_in(ceil(seconds * 1000))
-
-
-@lru_cache(_REMEMBERED)
-def _age_in(milliseconds: int) -> bytes:
-    # of parts, as with a long lifetime few ages come twice
-    whole, rest = divmod(milliseconds, 1000)
-    parts = _duration(whole, 0) + _duration(0, rest)
-    return _age_head(len(parts)) + parts
-
-
-@lru_cache(_REMEMBERED)
-def _duration(seconds: int, milliseconds: int) -> bytes:
-    return Duration(seconds=seconds, nanos=milliseconds * 1_000_000).SerializeToString()
-
-
-@lru_cache(_REMEMBERED)
-def _age_head(size: int) -> bytes:
-    return _tag(pb.GetCheckpointResponse.DESCRIPTOR.fields_by_name["age"].number) + _varint(size)
-
-
-@lru_cache(_REMEMBERED)
-def _result_head(size: int) -> bytes:
-    """What stands before an answer of so many bytes in the answer to a batch."""
-    inner = pb.BatchGetCheckpointsResult.DESCRIPTOR.fields_by_name["response"].number
-    outer = pb.BatchGetCheckpointsResponse.DESCRIPTOR.fields_by_name["results"].number
-    within = _tag(inner) + _varint(size)
-    return _tag(outer) + _varint(len(within) + size) + within
-
-
-def _tag(field: int) -> bytes:
-    return _varint(field << 3 | 2)  # a field that has its length before it
-
-
-def _varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    data.append(value)
-    return bytes(data)
-
-
 class QuickReads:
     """Answers ``GetCheckpoint`` and ``BatchGetCheckpoints`` where nothing but the cache is needed."""
 
@@ -152,7 +99,7 @@ class QuickReads:
             return None
         age = max(0.0, now - held.known.at)
         self._count_hit(age)
-        return held.shown + _age(age)
+        return held.shown + told_age(age)
 
     def _new(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to a request that is not remembered."""
@@ -169,7 +116,7 @@ class QuickReads:
             self._memo.put(data, _Read(self._service, key, max_age))
         age = max(0.0, now - known.at)
         self._count_hit(age)
-        return _ageless(known) + _age(age)
+        return ageless(known) + told_age(age)
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
@@ -201,8 +148,8 @@ class QuickReads:
                 return None
             age = max(0.0, now - held.known.at)
             ages.append(age)
-            answer, told = held.shown, _age(age)
-            parts += (_result_head(len(answer) + len(told)), answer, told)
+            answer, told = held.shown, told_age(age)
+            parts += (result_head(len(answer) + len(told)), answer, told)
         self._service.count_hits(ages)
         self._batches.items(len(ages))
         return b"".join(parts)
