@@ -110,6 +110,10 @@ class CheckpointKey(tuple[tuple[str, str], str]):
             raise InvalidField("checkpoint_type", f'must be "{LAST_READ}" or unset')
         return super().__new__(cls, (app, canonical_partition(partition_id)))
 
+    @classmethod
+    def of(cls, app: tuple[str, str], partition_id: str) -> CheckpointKey:
+        return super().__new__(cls, (app, canonical_partition(partition_id)))
+
     @property
     def app(self) -> tuple[str, str]:
         """Stream and app."""

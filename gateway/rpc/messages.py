@@ -46,7 +46,7 @@ class MessageReader:
 
     def __init__(self, app_name_max: int = APP_NAME_MAX) -> None:
         self._app_name_max = app_name_max
-        self._checked = lru_cache(_KEYS_REMEMBERED)(self._check)
+        self._app = lru_cache(1024)(self._check)
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
@@ -63,12 +63,15 @@ class MessageReader:
 
     def key_of(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
         """A key from its parts as they came; those that are good are remembered. Raises :class:`InvalidField`."""
-        return self._checked(stream_name, app_name, partition_id, checkpoint_type)
+        app = self._app(stream_name, app_name)
+        if checkpoint_type not in ("", LAST_READ):
+            raise InvalidField("checkpoint_type", "")
+        return CheckpointKey.of(app, partition_id)
 
-    def _check(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
-        if len(app_name) > self._app_name_max:
-            check_name("app_name", app_name, self._app_name_max)
-        return CheckpointKey(stream_name, app_name, partition_id, checkpoint_type or LAST_READ)
+    def _check(self, stream_name: str, app_name: str) -> tuple[str, str]:
+        check_name("app_name", app_name, self._app_name_max)
+        check_name("stream_name", stream_name, STREAM_NAME_MAX)
+        return CheckpointKey(stream_name, app_name, "0").app
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""
