@@ -7,6 +7,7 @@ the bytes of their parts: those of a message in parts add up to the whole.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import lru_cache
 from itertools import count
 from math import inf
@@ -25,13 +26,13 @@ from gateway.rpc.encoded import age as told_age
 from gateway.rpc.encoded import ageless, result_head
 from gateway.rpc.messages import MessageReader
 
-_REMEMBERED = 2048
+_REMEMBERED = 4096
 """Reads that are remembered, with their answers: some MiB, and ten times as much where all metadata is long."""
 _ONE_OF = 8
 """Where there is no more room, one of so many requests that are not remembered will be: those that come often are soon
 met, and of a million that come in turn few are remembered in vain."""
 _KEY = b"\x0a"
-_REQUEST_MAX = 128
+_REQUEST_MAX = 256
 """Bytes of a request that is; one with names and a partition has far less."""
 
 
@@ -46,35 +47,6 @@ class _Read(CachedReads[bytes]):
         """the last one that allowed it"""
 
 
-class _Memo:
-    """What requests say, of the last that came: at most twice ``_REMEMBERED``, and at least the last half of that."""
-
-    def __init__(self) -> None:
-        self._young: dict[bytes, _Read] = {}
-        self._old: dict[bytes, _Read] = {}
-
-    def get(self, data: bytes) -> _Read | None:
-        """What is remembered of a request."""
-        read = self._young.get(data)
-        if read is None and (read := self._old.get(data)) is not None:
-            self.put(data, read)
-        return read
-
-    def put(self, data: bytes, read: _Read) -> None:
-        """Remember it."""
-        if len(self._young) >= _REMEMBERED:
-            self._old, self._young = self._young, {}
-        self._young[data] = read
-
-    @property
-    def has_room(self) -> bool:
-        """Whether nothing had to go yet."""
-        return not self._old
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-
 class QuickReads:
     """Answers ``GetCheckpoint`` and ``BatchGetCheckpoints`` where nothing but the cache is needed."""
 
@@ -83,9 +55,9 @@ class QuickReads:
         self._reader = reader
         self._batches = batches
         self._count_hit = service.count_hit
-        self._memo = _Memo()
+        self._memo: OrderedDict[bytes, _Read] = OrderedDict()
         self._news = count(1)
-        self._read_of = lru_cache(_REMEMBERED)(self._understand_key)
+        self._read_of = lru_cache(_REMEMBERED // 2)(self._understand_key)
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
@@ -113,11 +85,19 @@ class QuickReads:
         if found is None:
             return None
         known, _ = found
-        if self._memo.has_room or not next(self._news) % _ONE_OF:
-            self._memo.put(data, _Read(self._service, key, max_age))
+        self._remember(data, key, max_age)
         age = max(0.0, now - known.at)
         self._count_hit(age)
         return ageless(known) + told_age(age)
+
+    def _remember(self, data: bytes, key: CheckpointKey, max_age: float) -> None:
+        """Remember a request; where there is no more room one of some, in the place of that which came first."""
+        memo = self._memo
+        if len(memo) >= _REMEMBERED:
+            if next(self._news) % _ONE_OF:
+                return
+            memo.popitem(last=False)
+        memo[data] = _Read(self._service, key, max_age)
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
@@ -162,7 +142,7 @@ class QuickReads:
         if len(data) > _REQUEST_MAX:
             return None
         try:
-            if data[:1] == _KEY and data[1] == len(data) - 2:  # nothing but the key, as most are
+            if len(data) < 130 and data[:1] == _KEY and data[1] == len(data) - 2:  # nothing but the key, as most are
                 return self._reader.bare_key(pb.CheckpointKey.FromString(data[2:]), "key"), inf
             request = pb.GetCheckpointRequest.FromString(data)
             max_age = _from_cache(request)
