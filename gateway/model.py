@@ -112,7 +112,8 @@ class CheckpointKey(tuple[tuple[str, str], str]):
 
     @classmethod
     def of(cls, app: tuple[str, str], partition_id: str) -> CheckpointKey:
-        return super().__new__(cls, (app, canonical_partition(partition_id)))
+        """A key of the stream and app of another one. Raises :class:`InvalidField`."""
+        return tuple.__new__(cls, (app, canonical_partition(partition_id)))
 
     @property
     def app(self) -> tuple[str, str]:

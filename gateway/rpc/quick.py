@@ -31,7 +31,6 @@ _REMEMBERED = 4096
 _ONE_OF = 8
 """Where there is no more room, one of so many requests that are not remembered will be: those that come often are soon
 met, and of a million that come in turn few are remembered in vain."""
-_KEY = b"\x0a"
 _REQUEST_MAX = 256
 """Bytes of a request that is; one with names and a partition has far less."""
 
@@ -142,8 +141,9 @@ class QuickReads:
         if len(data) > _REQUEST_MAX:
             return None
         try:
-            if len(data) < 130 and data[:1] == _KEY and data[1] == len(data) - 2:  # nothing but the key, as most are
-                return self._reader.bare_key(pb.CheckpointKey.FromString(data[2:]), "key"), inf
+            plain = self._reader.plain_key(data)
+            if plain is not None:
+                return plain, inf
             request = pb.GetCheckpointRequest.FromString(data)
             max_age = _from_cache(request)
             if max_age is None or not request.HasField("key"):
