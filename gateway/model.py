@@ -108,11 +108,11 @@ class CheckpointKey(tuple[tuple[str, str], str]):
         app = _app(stream_name, app_name)
         if checkpoint_type != LAST_READ:
             raise InvalidField("checkpoint_type", f'must be "{LAST_READ}" or unset')
-        return super().__new__(cls, (app, canonical_partition(partition_id)))
+        return cls.of(app, partition_id)
 
     @classmethod
     def of(cls, app: tuple[str, str], partition_id: str) -> CheckpointKey:
-        """A key of the stream and app of another one. Raises :class:`InvalidField`."""
+        """A key with the ``app`` of another one. Raises :class:`InvalidField`."""
         return tuple.__new__(cls, (app, canonical_partition(partition_id)))
 
     @property

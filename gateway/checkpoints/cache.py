@@ -54,15 +54,16 @@ _RECENT_MAX = 1000
 """How many of the last entries can be looked at."""
 
 
-class _Entries(LRUCache[CheckpointKey, Known]):
-    """Says of what it drops for want of room that it is not current. Has nothing (None) of a key that it does not have."""
+class _Entries(LRUCache[CheckpointKey, Known | None]):
+    """Says of what it drops for want of room that it is not current. Of other keys it has None."""
 
     def __missing__(self, key: CheckpointKey) -> None:
         return None
 
-    def popitem(self) -> tuple[CheckpointKey, Known]:
+    def popitem(self) -> tuple[CheckpointKey, Known | None]:
         key, known = super().popitem()
-        known.current = False
+        if known is not None:
+            known.current = False
         return key, known
 
 

@@ -1,4 +1,4 @@
-"""Answers to cached reads, put together from the bytes of their parts: those of a message in parts add up to the whole."""
+"""Answers to cached reads, put together from bytes: those of a message's parts add up to the whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.cache import Known
-from gateway.model import LAST_READ, Checkpoint
+from gateway.model import LAST_READ, canonical_partition
 
 _REMEMBERED = 2048
 
@@ -28,16 +28,15 @@ def _varint(value: int) -> bytes:
 
 
 _LENGTHS = [_varint(length) for length in range(256)]
-"""Of most parts."""
+"""Those of most parts, as they are written."""
 _CACHED = pb.GetCheckpointResponse(source=pb.CHECKPOINT_SOURCE_CACHE).SerializeToString()
 _FOUND = pb.GetCheckpointResponse(found=True).SerializeToString()
 _FOUND += _tag(pb.GetCheckpointResponse.CHECKPOINT_FIELD_NUMBER)
-_NUMBER = pb.CheckpointKey(checkpoint_type=LAST_READ).SerializeToString()
-_NUMBER += _tag(pb.Checkpoint.SEQUENCE_NUMBER_FIELD_NUMBER)
+_TO_NUMBER = pb.CheckpointKey(checkpoint_type=LAST_READ).SerializeToString()
+_TO_NUMBER += _tag(pb.Checkpoint.SEQUENCE_NUMBER_FIELD_NUMBER)
 """What stands between the partition and the number: the end of the key."""
 _METADATA = _tag(pb.Checkpoint.METADATA_FIELD_NUMBER)
-_NO_PARTITION = b"shardId-0123456789"
-"""As long as each partition is."""
+_PARTITION_LENGTH = len(canonical_partition("0"))
 
 
 def ageless(known: Known) -> bytes:
@@ -47,13 +46,12 @@ def ageless(known: Known) -> bytes:
         return _CACHED
     key = checkpoint.key
     number = b"%d" % checkpoint.sequence_number
-    within = b"".join(
-        (_until_partition(key.app), key.partition_id.encode(), _NUMBER, _LENGTHS[len(number)], number)
-    )
+    within = b"".join((_until_partition(key.app), key.partition_id.encode(), _TO_NUMBER, _LENGTHS[len(number)], number))
     if checkpoint.metadata:
-        within += _metadata(checkpoint)
+        metadata = checkpoint.metadata.encode()
+        within += _METADATA + _varint(len(metadata)) + metadata
     length = len(within)
-    return b"".join((_FOUND, _LENGTHS[length] if length < 256 else _varint(length), within, _CACHED))
+    return b"".join((_FOUND, _LENGTHS[length] if length < len(_LENGTHS) else _varint(length), within, _CACHED))
 
 
 @lru_cache(_REMEMBERED)
@@ -61,17 +59,12 @@ def _until_partition(app: tuple[str, str]) -> bytes:
     """How a checkpoint begins, whatever its partition."""
     stream_name, app_name = app
     names = pb.CheckpointKey(stream_name=stream_name, app_name=app_name).SerializeToString()
-    names += _tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER) + _varint(len(_NO_PARTITION))
+    names += _tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER) + _varint(_PARTITION_LENGTH)
     rest = pb.CheckpointKey(checkpoint_type=LAST_READ).ByteSize()
-    return _tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(len(names) + len(_NO_PARTITION) + rest) + names
+    return _tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(len(names) + _PARTITION_LENGTH + rest) + names
 
 
-def _metadata(checkpoint: Checkpoint) -> bytes:
-    text = checkpoint.metadata.encode()
-    return _METADATA + _varint(len(text)) + text
-
-
-def age(seconds: float) -> bytes:
+def age_of(seconds: float) -> bytes:
     """The age of an answer, in whole milliseconds and never less than it is."""
     return _age_in(ceil(seconds * 1000))
 

@@ -72,24 +72,24 @@ class MessageReader:
         return self._checked(stream_name, app_name, partition_id, checkpoint_type)
 
     def _check(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
-        if len(app_name) > self._app_name_max:
-            check_name("app_name", app_name, self._app_name_max)
+        check_name("app_name", app_name, self._app_name_max)
         return CheckpointKey(stream_name, app_name, partition_id, checkpoint_type or LAST_READ)
 
     def plain_key(self, request: bytes) -> CheckpointKey | None:
         """The key of a ``GetCheckpointRequest`` that says nothing else, without a message: most requests are such.
 
-        None where it has more, or is written in another way. Raises :class:`InvalidField` or ``DecodeError``.
+        None where it says more, or in another way. Raises :class:`InvalidField` or ``DecodeError``.
         """
-        size = len(request)
         names, _, partition = request.rpartition(_PARTITION)
-        if not (names[:1] == _KEY and request[1] == size - 2 < _LONG and partition and partition[0] == len(partition) - 1):
+        if names[:1] != _KEY or not request[1] == len(request) - 2 < _LONG:
+            return None
+        if not partition or partition[0] != len(partition) - 1:
             return None
         app = self._app_in(names[2:])
         return None if app is None else CheckpointKey.of(app, partition[1:].decode("latin-1"))
 
     def _app(self, names: bytes) -> tuple[str, str] | None:
-        """Stream and app of a key that begins with these bytes; None where there is more in them."""
+        """Stream and app of a key that begins with these bytes; None where they say more, or in another way."""
         key = pb.CheckpointKey.FromString(names)
         plain = pb.CheckpointKey(stream_name=key.stream_name, app_name=key.app_name)
         if plain.SerializeToString() != names:

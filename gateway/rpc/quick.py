@@ -22,8 +22,7 @@ from gateway.model import CheckpointKey
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
-from gateway.rpc.encoded import age as told_age
-from gateway.rpc.encoded import ageless, result_head
+from gateway.rpc.encoded import age_of, ageless, result_head
 from gateway.rpc.messages import MessageReader
 
 _REMEMBERED = 4096
@@ -71,7 +70,7 @@ class QuickReads:
             return None
         age = max(0.0, now - held.known.at)
         self._count_hit(age)
-        return held.shown + told_age(age)
+        return held.shown + age_of(age)
 
     def _new(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to a request that is not remembered."""
@@ -87,7 +86,7 @@ class QuickReads:
         self._remember(data, key, max_age)
         age = max(0.0, now - known.at)
         self._count_hit(age)
-        return ageless(known) + told_age(age)
+        return ageless(known) + age_of(age)
 
     def _remember(self, data: bytes, key: CheckpointKey, max_age: float) -> None:
         """Remember a request; where there is no more room one of some, in the place of that which came first."""
@@ -128,7 +127,7 @@ class QuickReads:
                 return None
             age = max(0.0, now - held.known.at)
             ages.append(age)
-            answer, told = held.shown, told_age(age)
+            answer, told = held.shown, age_of(age)
             parts += (result_head(len(answer) + len(told)), answer, told)
         self._service.count_hits(ages)
         self._batches.items(len(ages))
