@@ -54,16 +54,12 @@ _RECENT_MAX = 1000
 """How many of the last entries can be looked at."""
 
 
-class _Entries(LRUCache[CheckpointKey, Known | None]):
-    """Says of what it drops for want of room that it is not current. Of other keys it has None."""
+class _Entries(LRUCache[CheckpointKey, Known]):
+    """Says of what it drops for want of room that it is not current."""
 
-    def __missing__(self, key: CheckpointKey) -> None:
-        return None
-
-    def popitem(self) -> tuple[CheckpointKey, Known | None]:
+    def popitem(self) -> tuple[CheckpointKey, Known]:
         key, known = super().popitem()
-        if known is not None:
-            known.current = False
+        known.current = False
         return key, known
 
 
@@ -76,11 +72,11 @@ class CheckpointCache:
 
     def get(self, key: CheckpointKey) -> Known | None:
         """What is known of a key, which is now the last to go."""
-        return self._known[key]
+        return self._known.get(key)
 
     def put(self, key: CheckpointKey, known: Known) -> None:
         """Replace what is known of a key, which is now the last to go."""
-        before = self._known[key]
+        before = self._known.get(key)
         if before is not None:
             before.current = False
         self._known[key] = known

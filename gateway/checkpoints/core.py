@@ -161,10 +161,9 @@ class Core:
     def cached(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
         """What can be served at ``now`` without asking DIS, and the time from which on it cannot."""
         known = self._known(key)
-        if known is None or not known.complete:
+        if known is None or not self._servable(known, max_age, now):
             return None
-        until = self._until(known, max_age)
-        return (known, until) if now < until else None
+        return known, self._until(known, max_age)
 
     def commit(self, call: CommitCall) -> list[Effect]:
         """Somebody wants to commit."""
