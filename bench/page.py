@@ -139,7 +139,7 @@ GOALS = (
         "within 10%",
         "With 1,000 connections that are busy in turn gRPC itself does less: [the same table](#growth) has what a bare "
         "echo loses. With a million keys that are read in turn none is met again soon: what is remembered of reads, "
-        "with their answers, has room for 2,048.",
+        "with their answers, has room for 4,096.",
     ),
 )
 

@@ -172,7 +172,7 @@ def by_feature(pace: Pace) -> list[Figure]:
             new = "that, requests not met before (validated anew)"
             if not is_full(pace):
                 del servers[new]  # in a short turn all that is read is soon met again
-            contest = Contest(servers).run(pace, *options, **{new: (*options, "-keys", "5000")})
+            contest = Contest(servers).run(pace, *options, **{new: (*options, "-keys", "40000")})
     base = contest.cpu["server and cache alone"]
     figures = []
     for name, cpu in contest.cpu.items():

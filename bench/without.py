@@ -68,7 +68,7 @@ UNCOUNTED = Change(
 REQUESTS = Change(
     "requests that are remembered",
     "gateway/rpc/quick.py",
-    "        self._young[data] = read\n",
+    "        memo[data] = _Read(self._service, key, max_age)\n",
     "",
 )
 ANSWERS = Change(

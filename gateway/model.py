@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.errors import InvalidField
@@ -22,6 +23,8 @@ APP_NAME_MAX_EVER = 200
 METADATA_MAX = 1000
 """In Unicode code points."""
 MEMBERSHIP_MAX = 256
+
+_APPS_REMEMBERED = 1024
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PARTITION = re.compile(r"(?:shardId-([0-9]{10})|(0|[1-9][0-9]{0,9}))", re.ASCII)
@@ -89,21 +92,57 @@ class SequenceNumber(int):
         return int.__new__(cls, value)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointKey:
-    """Names one checkpoint. ``partition_id`` is in the long spelling whichever it was made from."""
+@lru_cache(_APPS_REMEMBERED)
+def _app(stream_name: str, app_name: str) -> tuple[str, str]:
+    """Checked names. There is one copy of them, however many partitions have them."""
+    check_name("stream_name", stream_name, STREAM_NAME_MAX)
+    check_name("app_name", app_name, APP_NAME_MAX_EVER)
+    return stream_name, app_name
 
-    stream_name: str
-    app_name: str
-    partition_id: str
-    checkpoint_type: str = LAST_READ
 
-    def __post_init__(self) -> None:
-        check_name("stream_name", self.stream_name, STREAM_NAME_MAX)
-        check_name("app_name", self.app_name, APP_NAME_MAX_EVER)
-        if self.checkpoint_type != LAST_READ:
+class CheckpointKey(tuple[tuple[str, str], str]):
+    """Names one checkpoint. ``partition_id`` is in the long spelling whichever it was made from.
+
+    A tuple, as keys are looked up all the time: those are hashed and compared without a call of Python.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str = LAST_READ
+    ) -> CheckpointKey:
+        """Raises :class:`InvalidField`."""
+        app = _app(stream_name, app_name)
+        if checkpoint_type != LAST_READ:
             raise InvalidField("checkpoint_type", f'must be "{LAST_READ}" or unset')
-        object.__setattr__(self, "partition_id", canonical_partition(self.partition_id))
+        return cls.of(app, partition_id)
+
+    @classmethod
+    def of(cls, app: tuple[str, str], partition_id: str) -> CheckpointKey:
+        """A key with the ``app`` of another one. Raises :class:`InvalidField`."""
+        return tuple.__new__(cls, (app, canonical_partition(partition_id)))
+
+    @property
+    def app(self) -> tuple[str, str]:
+        """Stream and app."""
+        return self[0]
+
+    @property
+    def stream_name(self) -> str:
+        return self[0][0]
+
+    @property
+    def app_name(self) -> str:
+        return self[0][1]
+
+    @property
+    def partition_id(self) -> str:
+        return self[1]
+
+    @property
+    def checkpoint_type(self) -> str:
+        """The only one that there is."""
+        return LAST_READ
 
     def __str__(self) -> str:
         return f"{self.stream_name}/{self.app_name}/{self.partition_id}"

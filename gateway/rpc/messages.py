@@ -34,6 +34,10 @@ _SOURCES = {
 
 _KEYS_REMEMBERED = 8192
 _NAMES_REMEMBERED = 1024
+_KEY, _PARTITION = b"\x0a", b"\x1a"
+"""The tags of the key in a request, and of the partition in a key."""
+_LONG = 0x80
+"""Lengths from here on have more than one byte."""
 BATCH_MAX = 1000
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1000
@@ -49,8 +53,7 @@ class MessageReader:
     def __init__(self, app_name_max: int = APP_NAME_MAX) -> None:
         self._app_name_max = app_name_max
         self._checked = lru_cache(_KEYS_REMEMBERED)(self._check)
-        self._name = lru_cache(_NAMES_REMEMBERED)(str)
-        """gives one copy of each name, however many partitions have it"""
+        self._app_in = lru_cache(_NAMES_REMEMBERED)(self._app)
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
@@ -74,9 +77,28 @@ class MessageReader:
 
     def _check(self, stream_name: str, app_name: str, partition_id: str, checkpoint_type: str) -> CheckpointKey:
         check_name("app_name", app_name, self._app_name_max)
-        check_name("stream_name", stream_name, STREAM_NAME_MAX)
-        name = self._name
-        return CheckpointKey(name(stream_name), name(app_name), partition_id, checkpoint_type or LAST_READ)
+        return CheckpointKey(stream_name, app_name, partition_id, checkpoint_type or LAST_READ)
+
+    def plain_key(self, request: bytes) -> CheckpointKey | None:
+        """The key of a ``GetCheckpointRequest`` that says nothing else, without a message: most requests are such.
+
+        None where it says more, or in another way. Raises :class:`InvalidField` or ``DecodeError``.
+        """
+        names, _, partition = request.rpartition(_PARTITION)
+        if names[:1] != _KEY or not request[1] == len(request) - 2 < _LONG:
+            return None
+        if not partition or partition[0] != len(partition) - 1:
+            return None
+        app = self._app_in(names[2:])
+        return None if app is None else CheckpointKey.of(app, partition[1:].decode("latin-1"))
+
+    def _app(self, names: bytes) -> tuple[str, str] | None:
+        """Stream and app of a key that begins with these bytes; None where they say more, or in another way."""
+        key = pb.CheckpointKey.FromString(names)
+        plain = pb.CheckpointKey(stream_name=key.stream_name, app_name=key.app_name)
+        if plain.SerializeToString() != names:
+            return None
+        return self.key_of(key.stream_name, key.app_name, "0", "").app
 
     def commit(self, message: pb.CommitCheckpointRequest) -> Commit:
         """A whole commit. Raises :class:`InvalidField`."""

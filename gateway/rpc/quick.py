@@ -7,26 +7,29 @@ the bytes of their parts: those of a message in parts add up to the whole.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import lru_cache
-from math import ceil, inf
+from itertools import count
+from math import inf
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.cache import Known
 from gateway.checkpoints.reads import CachedReads
 from gateway.checkpoints.service import CheckpointService
-from gateway.checkpoints.work import ReadResult, Source
 from gateway.errors import CallerNotAllowed, InvalidField
 from gateway.model import CheckpointKey
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
+from gateway.rpc.encoded import age_of, ageless, result_head
 from gateway.rpc.messages import MessageReader
 
-_REMEMBERED = 2048
+_REMEMBERED = 4096
 """Reads that are remembered, with their answers: some MiB, and ten times as much where all metadata is long."""
+_ONE_OF = 8
+"""Where there is no more room, one of so many requests that are not remembered will be: those that come often are soon
+met, and of a million that come in turn few are remembered in vain."""
 _REQUEST_MAX = 256
 """Bytes of a request that is; one with names and a partition has far less."""
 
@@ -37,85 +40,9 @@ class _Read(CachedReads[bytes]):
     __slots__ = ("allowed",)
 
     def __init__(self, service: CheckpointService, key: CheckpointKey, max_age: float) -> None:
-        super().__init__(service.find, key, max_age, _ageless)
+        super().__init__(service.find, key, max_age, ageless)
         self.allowed: Permit | None = None
         """the last one that allowed it"""
-
-
-class _Memo:
-    """What requests say, of the last that came: at most twice ``_REMEMBERED``, and at least the last half of that."""
-
-    def __init__(self) -> None:
-        self._young: dict[bytes, _Read] = {}
-        self._old: dict[bytes, _Read] = {}
-
-    def get(self, data: bytes) -> _Read | None:
-        """What is remembered of a request."""
-        read = self._young.get(data)
-        if read is None and (read := self._old.get(data)) is not None:
-            self.put(data, read)
-        return read
-
-    def put(self, data: bytes, read: _Read) -> None:
-        """Remember it."""
-        if len(self._young) >= _REMEMBERED:
-            self._old, self._young = self._young, {}
-        self._young[data] = read
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-
-def _ageless(known: Known) -> bytes:
-    """The answer as :func:`gateway.rpc.messages.read_response` makes it, but for the age."""
-    answer = messages.read_response(ReadResult(known.checkpoint, Source.CACHE))
-    answer.ClearField("age")
-    return answer.SerializeToString()
-
-
-def _age(seconds: float) -> bytes:
-    """The age of an answer, in whole milliseconds and never less than it is."""
-    return _age_in(ceil(seconds * 1000))
-
-
-@lru_cache(_REMEMBERED)
-def _age_in(milliseconds: int) -> bytes:
-    # of parts, as with a long lifetime few ages come twice
-    whole, rest = divmod(milliseconds, 1000)
-    parts = _duration(whole, 0) + _duration(0, rest)
-    return _age_head(len(parts)) + parts
-
-
-@lru_cache(_REMEMBERED)
-def _duration(seconds: int, milliseconds: int) -> bytes:
-    return Duration(seconds=seconds, nanos=milliseconds * 1_000_000).SerializeToString()
-
-
-@lru_cache(_REMEMBERED)
-def _age_head(size: int) -> bytes:
-    return _tag(pb.GetCheckpointResponse.DESCRIPTOR.fields_by_name["age"].number) + _varint(size)
-
-
-@lru_cache(_REMEMBERED)
-def _result_head(size: int) -> bytes:
-    """What stands before an answer of so many bytes in the answer to a batch."""
-    inner = pb.BatchGetCheckpointsResult.DESCRIPTOR.fields_by_name["response"].number
-    outer = pb.BatchGetCheckpointsResponse.DESCRIPTOR.fields_by_name["results"].number
-    within = _tag(inner) + _varint(size)
-    return _tag(outer) + _varint(len(within) + size) + within
-
-
-def _tag(field: int) -> bytes:
-    return _varint(field << 3 | 2)  # a field that has its length before it
-
-
-def _varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    data.append(value)
-    return bytes(data)
 
 
 class QuickReads:
@@ -126,14 +53,15 @@ class QuickReads:
         self._reader = reader
         self._batches = batches
         self._count_hit = service.count_hit
-        self._memo = _Memo()
-        self._read_of = lru_cache(_REMEMBERED)(self._understand_key)
+        self._memo: OrderedDict[bytes, _Read] = OrderedDict()
+        self._news = count(1)
+        self._read_of = lru_cache(_REMEMBERED // 2)(self._understand_key)
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
         read = self._memo.get(data)
-        if read is None and (read := self._understand(data)) is None:
-            return None
+        if read is None:
+            return self._new(data, permit, now)
         if read.allowed is not permit:
             permit(read.key.stream_name, read.key.app_name)
             read.allowed = permit
@@ -142,7 +70,32 @@ class QuickReads:
             return None
         age = max(0.0, now - held.known.at)
         self._count_hit(age)
-        return held.shown + _age(age)
+        return held.shown + age_of(age)
+
+    def _new(self, data: bytes, permit: Permit, now: float) -> bytes | None:
+        """The answer to a request that is not remembered."""
+        asked = self._understand(data)
+        if asked is None:
+            return None
+        key, max_age = asked
+        permit(key.stream_name, key.app_name)
+        found = self._service.find(key, max_age, now)
+        if found is None:
+            return None
+        known, _ = found
+        self._remember(data, key, max_age)
+        age = max(0.0, now - known.at)
+        self._count_hit(age)
+        return ageless(known) + age_of(age)
+
+    def _remember(self, data: bytes, key: CheckpointKey, max_age: float) -> None:
+        """Remember a request; where there is no more room one of some, in the place of that which came first."""
+        memo = self._memo
+        if len(memo) >= _REMEMBERED:
+            if next(self._news) % _ONE_OF:
+                return
+            memo.popitem(last=False)
+        memo[data] = _Read(self._service, key, max_age)
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
@@ -174,28 +127,29 @@ class QuickReads:
                 return None
             age = max(0.0, now - held.known.at)
             ages.append(age)
-            answer, told = held.shown, _age(age)
-            parts += (_result_head(len(answer) + len(told)), answer, told)
+            answer, told = held.shown, age_of(age)
+            parts += (result_head(len(answer) + len(told)), answer, told)
         self._service.count_hits(ages)
         self._batches.items(len(ages))
         return b"".join(parts)
 
     # What is wrong is not remembered: wrong names can be as long as a message.
 
-    def _understand(self, data: bytes) -> _Read | None:
+    def _understand(self, data: bytes) -> tuple[CheckpointKey, float] | None:
+        """The key of a request, and how old in seconds what is cached may be."""
         if len(data) > _REQUEST_MAX:
             return None
         try:
+            plain = self._reader.plain_key(data)
+            if plain is not None:
+                return plain, inf
             request = pb.GetCheckpointRequest.FromString(data)
             max_age = _from_cache(request)
             if max_age is None or not request.HasField("key"):
                 return None
-            key = request.key
-            read = self._understand_key(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type, max_age)
+            return self._reader.bare_key(request.key, "key"), max_age
         except (DecodeError, InvalidField):
             return None  # the long way says what is wrong
-        self._memo.put(data, read)
-        return read
 
     def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read:
         return _Read(self._service, self._reader.key_of(stream, app, partition, kind), max_age)

@@ -18,7 +18,7 @@ from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, Sequ
 from gateway.rpc.admission import anything
 from gateway.rpc.calls import Unseen
 from gateway.rpc.messages import MessageReader
-from gateway.rpc.quick import QuickReads, _Memo, _Read
+from gateway.rpc.quick import QuickReads
 from gateway.rpc.servicer import CheckpointServicer
 from gateway.trace import Traces, untraced
 
@@ -167,19 +167,41 @@ def test_each_caller_is_asked_for_whether_it_may_read_what_another_has_read() ->
         assert rig.quick.one(data, allow, rig.now) is not None
         with pytest.raises(CallerNotAllowed):
             rig.quick.one(data, refuse, rig.now)
-    assert asked == ["app"]  # one who was let in once is by the same permit
+    assert asked == ["app", "app"]
 
 
-def test_what_is_remembered_has_a_bound_and_what_is_asked_for_stays() -> None:
-    memo = _Memo()
-    reads = [_Read(Rig().service, CheckpointKey("stream", "app", str(number)), 1.0) for number in range(7)]
-    data = [str(number).encode() for number in range(10_000)]
-    for number, one in enumerate(data):
-        memo.put(one, reads[number % 7])
-        assert memo.get(data[0]) is reads[0]
-        assert memo.get(one) is reads[number % 7]
-        assert len(memo) <= 2 * 2048
-    assert memo.get(data[100]) is None
+def test_a_caller_is_asked_for_no_more_once_its_request_is_remembered() -> None:
+    rig = Rig(ttl=2.0)
+    rig.long(request())
+    asked: list[str] = []
+
+    def allow(stream: str, app: str) -> None:
+        asked.append(app)
+
+    for _ in range(5):
+        assert rig.quick.one(request().SerializeToString(), allow, rig.now) is not None
+    assert asked == ["app", "app"]  # when it was new, and when it was met again
+
+
+def test_what_is_remembered_has_a_bound_and_what_is_asked_for_often_is_soon() -> None:
+    rig = Rig(ttl=2.0)
+    for partition in ("2", "4"):
+        rig.long(request(partition))
+    memo = rig.quick._memo
+    for micros in range(1, 10_000):
+        assert rig.short(request(max_age={"nanos": micros * 1000})) is not None
+        assert len(memo) == min(micros, 4096)
+    often = request("4")
+    for _ in range(8):
+        assert rig.short(often) is not None
+    assert often.SerializeToString() in memo
+    assert len(memo) == 4096
+
+
+def test_what_is_not_cached_is_not_remembered() -> None:
+    rig = Rig(ttl=2.0)
+    assert rig.short(request()) is None
+    assert not rig.quick._memo
 
 
 def test_large_requests_are_not_remembered() -> None:

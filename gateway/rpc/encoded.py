@@ -1,0 +1,94 @@
+"""Answers to cached reads, put together from bytes: those of a message's parts add up to the whole."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil
+
+from google.protobuf.duration_pb2 import Duration
+
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.checkpoints.cache import Known
+from gateway.model import LAST_READ, canonical_partition
+
+_REMEMBERED = 2048
+
+
+def _tag(field: int) -> bytes:
+    return _varint(field << 3 | 2)  # a field that has its length before it
+
+
+def _varint(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    data.append(value)
+    return bytes(data)
+
+
+_LENGTHS = [_varint(length) for length in range(256)]
+"""Those of most parts, as they are written."""
+_CACHED = pb.GetCheckpointResponse(source=pb.CHECKPOINT_SOURCE_CACHE).SerializeToString()
+_FOUND = pb.GetCheckpointResponse(found=True).SerializeToString()
+_FOUND += _tag(pb.GetCheckpointResponse.CHECKPOINT_FIELD_NUMBER)
+_TO_NUMBER = pb.CheckpointKey(checkpoint_type=LAST_READ).SerializeToString()
+_TO_NUMBER += _tag(pb.Checkpoint.SEQUENCE_NUMBER_FIELD_NUMBER)
+"""What stands between the partition and the number: the end of the key."""
+_METADATA = _tag(pb.Checkpoint.METADATA_FIELD_NUMBER)
+_PARTITION_LENGTH = len(canonical_partition("0"))
+
+
+def ageless(known: Known) -> bytes:
+    """The answer as :func:`gateway.rpc.messages.read_response` makes it, but for the age."""
+    checkpoint = known.checkpoint
+    if checkpoint is None:
+        return _CACHED
+    key = checkpoint.key
+    number = b"%d" % checkpoint.sequence_number
+    within = b"".join((_until_partition(key.app), key.partition_id.encode(), _TO_NUMBER, _LENGTHS[len(number)], number))
+    if checkpoint.metadata:
+        metadata = checkpoint.metadata.encode()
+        within += _METADATA + _varint(len(metadata)) + metadata
+    length = len(within)
+    return b"".join((_FOUND, _LENGTHS[length] if length < len(_LENGTHS) else _varint(length), within, _CACHED))
+
+
+@lru_cache(_REMEMBERED)
+def _until_partition(app: tuple[str, str]) -> bytes:
+    """How a checkpoint begins, whatever its partition."""
+    stream_name, app_name = app
+    names = pb.CheckpointKey(stream_name=stream_name, app_name=app_name).SerializeToString()
+    names += _tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER) + _varint(_PARTITION_LENGTH)
+    rest = pb.CheckpointKey(checkpoint_type=LAST_READ).ByteSize()
+    return _tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(len(names) + _PARTITION_LENGTH + rest) + names
+
+
+def age_of(seconds: float) -> bytes:
+    """The age of an answer, in whole milliseconds and never less than it is."""
+    return _age_in(ceil(seconds * 1000))
+
+
+@lru_cache(_REMEMBERED)
+def _age_in(milliseconds: int) -> bytes:
+    # of parts, as with a long lifetime few ages come twice
+    whole, rest = divmod(milliseconds, 1000)
+    parts = _duration(whole, 0) + _duration(0, rest)
+    return _age_head(len(parts)) + parts
+
+
+@lru_cache(_REMEMBERED)
+def _duration(seconds: int, milliseconds: int) -> bytes:
+    return Duration(seconds=seconds, nanos=milliseconds * 1_000_000).SerializeToString()
+
+
+@lru_cache(_REMEMBERED)
+def _age_head(size: int) -> bytes:
+    return _tag(pb.GetCheckpointResponse.AGE_FIELD_NUMBER) + _varint(size)
+
+
+@lru_cache(_REMEMBERED)
+def result_head(size: int) -> bytes:
+    """What stands before an answer of so many bytes in the answer to a batch."""
+    within = _tag(pb.BatchGetCheckpointsResult.RESPONSE_FIELD_NUMBER) + _varint(size)
+    return _tag(pb.BatchGetCheckpointsResponse.RESULTS_FIELD_NUMBER) + _varint(len(within) + size) + within
