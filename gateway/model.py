@@ -144,6 +144,13 @@ class CheckpointKey(tuple[tuple[str, str], str]):
         """The only one that there is."""
         return LAST_READ
 
+    def __getnewargs__(self) -> tuple[str, str, str]:
+        """What copies are made from."""
+        return self.stream_name, self.app_name, self.partition_id
+
+    def __repr__(self) -> str:
+        return f"CheckpointKey{self.__getnewargs__()}"
+
     def __str__(self) -> str:
         return f"{self.stream_name}/{self.app_name}/{self.partition_id}"
 

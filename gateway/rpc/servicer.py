@@ -99,14 +99,14 @@ class CheckpointServicer:
 
         def right() -> Iterator[Commit]:
             """Those that may be committed, as they are read; what is wrong with the others must not stop them."""
-            may: CheckpointKey | None = None  # the last key that was asked for: the next one often has its names
+            may: tuple[str, str] | None = None  # what was asked for last: the next one is often of the same app
             for message in request.commits:
                 try:
                     commit = self._reader.commit(message)
                     key = commit.key
-                    if may is None or key.stream_name != may.stream_name or key.app_name != may.app_name:
-                        permit(key.stream_name, key.app_name)
-                        may = key
+                    if key.app != may:
+                        permit(*key.app)
+                        may = key.app
                 except InvalidField as error:
                     read.append(error.under(f"commits[{len(read)}]"))
                 except (CallerNotAllowed, CallerUnknown) as error:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
+from copy import copy, deepcopy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +106,11 @@ def test_membership_that_cannot_be_passed_on_is_refused(field: str, values: tupl
     with pytest.raises(InvalidField) as caught:
         Membership(*values)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy, lambda key: pickle.loads(pickle.dumps(key))])
+def test_a_key_can_be_copied_and_shows_what_it_names(copied: Callable[[CheckpointKey], CheckpointKey]) -> None:
+    same = copied(KEY)
+    assert type(same) is CheckpointKey
+    assert same == KEY
+    assert repr(same) == "CheckpointKey('stream', 'app', 'shardId-0000000000')"
