@@ -64,27 +64,22 @@ def _until_partition(app: tuple[str, str]) -> bytes:
     return _tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(len(names) + _PARTITION_LENGTH + rest) + names
 
 
+_NANOS = [Duration(nanos=milliseconds * 1_000_000).SerializeToString() for milliseconds in range(1000)]
+"""What says the part of an age that is less than a second: a list, as few ages come twice soon."""
+
+
 def age_of(seconds: float) -> bytes:
     """The age of an answer, in whole milliseconds and never less than it is."""
-    return _age_in(ceil(seconds * 1000))
+    whole, rest = divmod(ceil(seconds * 1000), 1000)
+    nanos = _NANOS[rest]
+    return _until_nanos(whole, len(nanos)) + nanos
 
 
 @lru_cache(_REMEMBERED)
-def _age_in(milliseconds: int) -> bytes:
-    # of parts, as with a long lifetime few ages come twice
-    whole, rest = divmod(milliseconds, 1000)
-    parts = _duration(whole, 0) + _duration(0, rest)
-    return _age_head(len(parts)) + parts
-
-
-@lru_cache(_REMEMBERED)
-def _duration(seconds: int, milliseconds: int) -> bytes:
-    return Duration(seconds=seconds, nanos=milliseconds * 1_000_000).SerializeToString()
-
-
-@lru_cache(_REMEMBERED)
-def _age_head(size: int) -> bytes:
-    return _tag(pb.GetCheckpointResponse.AGE_FIELD_NUMBER) + _varint(size)
+def _until_nanos(whole: int, size: int) -> bytes:
+    """How an age of so many seconds begins, if ``size`` more bytes say what is beyond them."""
+    seconds = Duration(seconds=whole).SerializeToString()
+    return _tag(pb.GetCheckpointResponse.AGE_FIELD_NUMBER) + _varint(len(seconds) + size) + seconds
 
 
 @lru_cache(_REMEMBERED)
