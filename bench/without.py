@@ -54,7 +54,7 @@ SHORT_WAY = Change(
 FEW_THREADS = Change(
     "few threads: with one for each call",
     "gateway/rpc/pool.py",
-    "RUNNING = 4\n",
+    "RUNNING = 5\n",
     "RUNNING = 512\n",
     goal=0.94,
     slack=1.03,
