@@ -114,7 +114,7 @@ LOADS = (
         (SHORT_WAY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, COUNTING, REGISTERED),
     ),
     Load("16 callers by token", ("-callers", "16", "-token", TOKEN), (TOKENS,), checked=True),
-    Load("batches of 100, 4 callers", ("-mode", "batchget", "-callers", "4"), (BATCHES, ANSWERS)),
+    Load("batches of 100, 4 callers", ("-mode", "batchget", "-callers", "4"), (BATCHES, REQUESTS, ANSWERS)),
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from google.protobuf.message import DecodeError
+
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import ReadWish
 from gateway.checkpoints.work import CommitResult, ReadResult, Source
@@ -114,6 +116,31 @@ class MessageReader:
             check_name("stream_name", message.stream_name, STREAM_NAME_MAX),
             check_name("app_name", message.app_name, self._app_name_max),
         )
+
+
+def single_requests(batch: bytes) -> list[bytes] | None:
+    """What a ``BatchGetCheckpointsRequest`` asks for, as a ``GetCheckpointRequest`` for each of its keys.
+
+    Both have the same fields, so these are pieces of its bytes. None where it is written in another way than its keys
+    first, and then what is said of them all.
+    """
+    keys: list[bytes] = []
+    place, end = 0, len(batch)
+    while place + 1 < end and batch[place] == _KEY[0]:
+        after = place + 2 + batch[place + 1]
+        if after > end or batch[place + 1] >= _LONG:
+            return None
+        keys.append(batch[place:after])
+        place = after
+    if place == end:
+        return keys
+    of_all = batch[place:]
+    try:
+        if pb.GetCheckpointRequest.FromString(of_all).HasField("key"):
+            return None
+    except DecodeError:
+        return None
+    return [key + of_all for key in keys]
 
 
 def read_wish(message: ReadRequest) -> ReadWish:

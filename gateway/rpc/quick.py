@@ -8,13 +8,13 @@ the bytes of their parts: those of a message in parts add up to the whole.
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import lru_cache
 from itertools import count
 from math import inf
 
 from google.protobuf.message import DecodeError
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.checkpoints.cache import Known
 from gateway.checkpoints.reads import CachedReads
 from gateway.checkpoints.service import CheckpointService
 from gateway.errors import CallerNotAllowed, InvalidField
@@ -55,10 +55,42 @@ class QuickReads:
         self._count_hit = service.count_hit
         self._memo: OrderedDict[bytes, _Read] = OrderedDict()
         self._news = count(1)
-        self._read_of = lru_cache(_REMEMBERED // 2)(self._understand_key)
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
+        served = self._served(data, permit, now)
+        if served is None:
+            return None
+        known, answer = served
+        age = max(0.0, now - known.at)
+        self._count_hit(age)
+        return answer + age_of(age)
+
+    def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
+        """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
+        requests = messages.single_requests(data)
+        if requests is None or not 1 <= len(requests) <= messages.BATCH_MAX:
+            return None
+        parts: list[bytes] = []
+        ages: list[float] = []
+        try:
+            for request in requests:
+                served = self._served(request, permit, now)
+                if served is None:
+                    return None
+                known, answer = served
+                age = max(0.0, now - known.at)
+                ages.append(age)
+                told = age_of(age)
+                parts += (result_head(len(answer) + len(told)), answer, told)
+        except CallerNotAllowed:
+            return None
+        self._service.count_hits(ages)
+        self._batches.items(len(ages))
+        return b"".join(parts)
+
+    def _served(self, data: bytes, permit: Permit, now: float) -> tuple[Known, bytes] | None:
+        """What is known, and the answer to a ``GetCheckpoint`` but for the age."""
         read = self._memo.get(data)
         if read is None:
             return self._new(data, permit, now)
@@ -66,14 +98,10 @@ class QuickReads:
             permit(read.key.stream_name, read.key.app_name)
             read.allowed = permit
         held = read.look(now)
-        if held is None:
-            return None
-        age = max(0.0, now - held.known.at)
-        self._count_hit(age)
-        return held.shown + age_of(age)
+        return None if held is None else (held.known, held.shown)
 
-    def _new(self, data: bytes, permit: Permit, now: float) -> bytes | None:
-        """The answer to a request that is not remembered."""
+    def _new(self, data: bytes, permit: Permit, now: float) -> tuple[Known, bytes] | None:
+        """The same, of a request that is not remembered."""
         asked = self._understand(data)
         if asked is None:
             return None
@@ -82,11 +110,8 @@ class QuickReads:
         found = self._service.find(key, max_age, now)
         if found is None:
             return None
-        known, _ = found
         self._remember(data, key, max_age)
-        age = max(0.0, now - known.at)
-        self._count_hit(age)
-        return ageless(known) + age_of(age)
+        return found[0], ageless(found[0])
 
     def _remember(self, data: bytes, key: CheckpointKey, max_age: float) -> None:
         """Remember a request; where there is no more room one of some, in the place of that which came first."""
@@ -96,42 +121,6 @@ class QuickReads:
                 return
             memo.popitem(last=False)
         memo[data] = _Read(self._service, key, max_age)
-
-    def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
-        """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
-        try:
-            request = pb.BatchGetCheckpointsRequest.FromString(data)
-            messages.check_count("keys", len(request.keys))
-            max_age = _from_cache(request)
-        except (DecodeError, InvalidField):
-            return None
-        if max_age is None:
-            return None
-        parts: list[bytes] = []
-        ages: list[float] = []
-        may: tuple[str, str] | None = None
-        for message in request.keys:
-            stream, app = message.stream_name, message.app_name
-            try:
-                read = self._read_of(stream, app, message.partition_id, message.checkpoint_type, max_age)
-            except InvalidField:
-                return None
-            if may != (stream, app):
-                try:
-                    permit(stream, app)
-                except CallerNotAllowed:
-                    return None
-                may = stream, app
-            held = read.look(now)
-            if held is None:
-                return None
-            age = max(0.0, now - held.known.at)
-            ages.append(age)
-            answer, told = held.shown, age_of(age)
-            parts += (result_head(len(answer) + len(told)), answer, told)
-        self._service.count_hits(ages)
-        self._batches.items(len(ages))
-        return b"".join(parts)
 
     # What is wrong is not remembered: wrong names can be as long as a message.
 
@@ -150,9 +139,6 @@ class QuickReads:
             return self._reader.bare_key(request.key, "key"), max_age
         except (DecodeError, InvalidField):
             return None  # the long way says what is wrong
-
-    def _understand_key(self, stream: str, app: str, partition: str, kind: str, max_age: float) -> _Read:
-        return _Read(self._service, self._reader.key_of(stream, app, partition, kind), max_age)
 
 
 def _from_cache(request: messages.ReadRequest) -> float | None:

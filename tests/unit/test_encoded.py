@@ -13,7 +13,7 @@ from gateway.checkpoints.work import ReadResult, Source
 from gateway.errors import InvalidField
 from gateway.model import MAX_SEQUENCE_NUMBER, Checkpoint, CheckpointKey, SequenceNumber
 from gateway.rpc.encoded import ageless
-from gateway.rpc.messages import MessageReader, read_response
+from gateway.rpc.messages import MessageReader, read_response, single_requests
 
 names = st.text("abcXYZ019_-", min_size=1, max_size=50)
 partitions = st.integers(0, 9_999_999_999).map(str)
@@ -98,3 +98,35 @@ def test_wrong_names_are_no_key(app: str) -> None:
     key = pb.CheckpointKey(stream_name="s", app_name=app, partition_id="0")
     with pytest.raises(InvalidField):
         MessageReader().plain_key(pb.GetCheckpointRequest(key=key).SerializeToString())
+
+
+def test_a_batch_has_the_fields_of_a_single_request() -> None:
+    def fields(kind: type[pb.GetCheckpointRequest | pb.BatchGetCheckpointsRequest]) -> dict[int, tuple[str, object]]:
+        found = {one.number: (one.name, one.message_type or one.enum_type) for one in kind.DESCRIPTOR.fields}
+        return {number: ("key", kind) if name == "keys" else (name, kind) for number, (name, kind) in found.items()}
+
+    assert fields(pb.BatchGetCheckpointsRequest) == fields(pb.GetCheckpointRequest)
+
+
+said_of_all = st.sampled_from([b"", b"", b"\x10\x01", b"\x1a\x02\x08\x01", b"\x20\x01", b"\x28\x01", b"\x1a\x00\x10"])
+
+
+@given(data=st.builds(lambda keys, more: b"".join(keys) + more, st.lists(altered(), max_size=4), said_of_all))
+@example(data=b"\x0a\x00\x10\x01\x0a\x00")
+@example(data=b"\x0a")
+@example(data=b"\x10\x01")
+def test_a_batch_is_what_its_single_requests_are_or_not_taken_apart(data: bytes) -> None:
+    singles = single_requests(data)
+    if singles is None:
+        return
+    try:
+        requests = [pb.GetCheckpointRequest.FromString(one) for one in singles]
+    except DecodeError:
+        return  # the long way says so
+    batch = pb.BatchGetCheckpointsRequest.FromString(data)
+    assert list(batch.keys) == [one.key for one in requests]
+    assert all(one.HasField("key") for one in requests)
+    for one in requests:
+        assert (one.read_mode, one.HasField("max_age"), one.max_age, one.allow_stale) == (
+            batch.read_mode, batch.HasField("max_age"), batch.max_age, batch.allow_stale,
+        )  # fmt: skip
