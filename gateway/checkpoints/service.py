@@ -235,15 +235,15 @@ class CheckpointService:
         :class:`~gateway.errors.CheckpointRegression` for a number below the one that DIS has, unless a rewind is
         allowed. The caller's deadline bounds its wait; a write that was sent is followed to its end.
         """
-        return _expected(self.commit_many([commit], caller, 1)[0], CommitResult)
+        waiting = Waiting(1)
+        call = _Commit(commit.key, caller.deadline, commit, waiting, 0, trace=caller.trace)
+        return _expected(self._written(call, self._core.commit, waiting, caller), CommitResult)
 
     def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
         call = _Delete(key, caller.deadline, answer=waiting.answer, trace=caller.trace)
-        with caller.waiting():
-            self._begin([call], self._core.delete)
-            _expected(self._results(waiting, [call], caller)[0], Deleted)
+        _expected(self._written(call, self._core.delete, waiting, caller), Deleted)
 
     def find(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
         """What can be served at ``now`` without asking DIS, and until when; for ``CachedReads``."""
@@ -460,6 +460,13 @@ class CheckpointService:
         with self._lock:
             effects = self._core.read(_Read(key, self.clock() + _REFRESH_SECONDS, True))
         self._perform(effects)
+
+    def _written(self, call: CallT, event: Callable[[CallT], list[Effect]], waiting: Waiting, caller: Caller) -> Result:
+        with caller.waiting():
+            with self._lock:
+                effects = event(call)
+            self._perform(effects)
+            return self._results(waiting, [call], caller)[0]
 
     def _results(self, waiting: Waiting, calls: Sequence[Call], caller: Caller) -> Sequence[Result]:
         if calls and not waiting.done:
