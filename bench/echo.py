@@ -69,9 +69,9 @@ def main() -> None:
     parser.add_argument("--pool", action="store_true")
     parser.add_argument("--together", type=float, metavar="MS")
     options = parser.parse_args()
-    threads = ThreadPoolExecutor(THREADS if options.together is None else TOGETHER)
-    pool = cast(ThreadPoolExecutor, CallPool(_WAITING, _MOST, "echo")) if options.pool else threads
-    server = grpc.server(pool)
+    threads = THREADS if options.together is None else TOGETHER
+    pool = CallPool(_WAITING, _MOST, "echo") if options.pool else ThreadPoolExecutor(threads)
+    server = grpc.server(cast(ThreadPoolExecutor, pool))
     together = None if options.together is None else Together(options.together / 1000)
 
     def answer(request: Request, context: grpc.ServicerContext) -> Request:

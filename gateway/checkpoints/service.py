@@ -198,7 +198,7 @@ class CheckpointService:
     concurrency: int = 64
     count: Counter = lambda event, count, age: None
     count_hit: Callable[[float], None] = lambda age: None
-    """Hears of one that was served from the cache by ``CachedReads``: its age in seconds."""
+    """Hears of one that was served from the cache by :meth:`find`: its age in seconds."""
     count_hits: Callable[[Sequence[float]], None] = lambda ages: None
     """Hears of many that were served from the cache at once: their ages in seconds."""
     saw_partitions: Callable[[Sequence[PartitionState]], None] = lambda partitions: None
@@ -246,7 +246,7 @@ class CheckpointService:
         _expected(self._written(call, self._core.delete, waiting, caller), Deleted)
 
     def find(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
-        """What can be served at ``now`` without asking DIS, and until when; for ``CachedReads``."""
+        """What can be served at ``now`` without asking DIS, and until when. It is not counted."""
         with self._lock:
             return self._core.cached(key, max_age, now)
 

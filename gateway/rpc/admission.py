@@ -73,27 +73,28 @@ class Admission:
             return anybody
 
         current = policy.current
-        by_token: tuple[Policy, dict[str, _Permit]] = (current(), {})
-        """the permits of those who showed something, as long as the file of callers stays the same"""
+        by_shown: tuple[Policy, dict[str | Shown, _Permit]] = (current(), {})
+        """the permits of those who were here, as long as the file of callers stays the same"""
 
         def admit(context: grpc.ServicerContext) -> Permit:
-            nonlocal by_token
+            nonlocal by_shown
             if not check_unix and context.peer().startswith(_UNIX):
                 return anything
-            shown = None
+            shown: str | Shown | None = None
             for key, value in context.invocation_metadata():
                 if key == _AUTHORIZATION:
                     if shown is not None or not isinstance(value, str):
                         raise CallerUnknown(_ONCE)
                     shown = value
             if shown is None:
-                return _Permit(policy, _shown(context), rpc)
-            known, permits = by_token
+                shown = _shown(context)
+            known, permits = by_shown
             if known is not (now := current()) or len(permits) >= _SHOWN_MAX:
-                known, permits = by_token = (now, {})
+                known, permits = by_shown = (now, {})
             permit = permits.get(shown)
             if permit is None:
-                permit = permits[shown] = _Permit(policy, Shown(digest(_token(shown).encode())), rpc)
+                who = shown if isinstance(shown, Shown) else Shown(digest(_token(shown).encode()))
+                permit = permits[shown] = _Permit(policy, who, rpc)
             return permit
 
         return admit
@@ -102,26 +103,27 @@ class Admission:
 class _Permit:
     """What one call may do. A stream may outlive the callers that it began under: changed ones hold for it too."""
 
-    __slots__ = ("_policy", "_rights", "_rpc", "_shown", "_watched")
+    __slots__ = ("_held", "_rpc", "_shown", "_watched")
 
     def __init__(self, watched: Watched[Policy], shown: Shown, rpc: str) -> None:
         self._watched = watched
         self._shown = shown
         self._rpc = rpc
-        self._policy = watched.current()
-        self._rights = self._look(self._policy)
+        policy = watched.current()
+        self._held = policy, self._look(policy)
 
     def __call__(self, stream: str, app: str) -> None:
         policy = self._watched.current()
-        if policy is not self._policy:
-            self._rights = self._look(policy)
-            self._policy = policy
-        self._rights.require(stream, app)
+        held, rights = self._held
+        if policy is not held:
+            rights = self._look(policy)
+            self._held = policy, rights
+        rights.require(stream, app)
 
     @property
     def name(self) -> str:
         """Who calls."""
-        return self._rights.name
+        return self._held[1].name
 
     def _look(self, policy: Policy) -> Rights:
         try:

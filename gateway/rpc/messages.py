@@ -40,6 +40,8 @@ _KEY, _PARTITION = b"\x0a", b"\x1a"
 """The tags of the key in a request, and of the partition in a key."""
 _LONG = 0x80
 """Lengths from here on have more than one byte."""
+_OF_ALL_MAX = 64
+"""Bytes of what a batch says of all its keys; a wish on how to read has far less."""
 BATCH_MAX = 1000
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1000
@@ -122,18 +124,20 @@ def single_requests(batch: bytes) -> list[bytes] | None:
     """What a ``BatchGetCheckpointsRequest`` asks for, as a ``GetCheckpointRequest`` for each of its keys.
 
     Both have the same fields, so these are pieces of its bytes. None where it is written in another way than its keys
-    first, and then what is said of them all.
+    first, and then what is said of them all, and where there are too many of them: what is said of all is in each.
     """
     keys: list[bytes] = []
     place, end = 0, len(batch)
     while place + 1 < end and batch[place] == _KEY[0]:
         after = place + 2 + batch[place + 1]
-        if after > end or batch[place + 1] >= _LONG:
+        if after > end or batch[place + 1] >= _LONG or len(keys) == BATCH_MAX:
             return None
         keys.append(batch[place:after])
         place = after
     if place == end:
         return keys
+    if end - place > _OF_ALL_MAX:
+        return None
     of_all = batch[place:]
     try:
         if pb.GetCheckpointRequest.FromString(of_all).HasField("key"):

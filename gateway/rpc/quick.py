@@ -1,8 +1,8 @@
 """The short way of reads that are cached: consumers ask for the same few checkpoints all the time.
 
 What a request says is remembered, and the part of an answer that does not change, by the checkpoint that it is about.
-Whether a value may be served is asked of the service each time, as for every other read. Answers are put together from
-the bytes of their parts: those of a message in parts add up to the whole.
+Whether a value may be served is asked of the service, or known from when that was last asked: see ``CachedReads``.
+Answers are put together from the bytes of their parts: those of a message in parts add up to the whole.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ONE_OF = 8
 """Where there is no more room, one of so many requests that are not remembered will be: those that come often are soon
 met, and of a million that come in turn few are remembered in vain."""
 _REQUEST_MAX = 256
-"""Bytes of a request that is; one with names and a partition has far less."""
+"""Bytes of a request that is; one with names and a partition has far less, and one of a batch never has more."""
 
 
 class _Read(CachedReads[bytes]):
@@ -58,7 +58,7 @@ class QuickReads:
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
-        served = self._served(data, permit, now)
+        served = self._served(data, permit, now) if len(data) <= _REQUEST_MAX else None
         if served is None:
             return None
         known, answer = served
@@ -69,7 +69,7 @@ class QuickReads:
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
         requests = messages.single_requests(data)
-        if requests is None or not 1 <= len(requests) <= messages.BATCH_MAX:
+        if not requests:
             return None
         parts: list[bytes] = []
         ages: list[float] = []
@@ -126,8 +126,6 @@ class QuickReads:
 
     def _understand(self, data: bytes) -> tuple[CheckpointKey, float] | None:
         """The key of a request, and how old in seconds what is cached may be."""
-        if len(data) > _REQUEST_MAX:
-            return None
         try:
             plain = self._reader.plain_key(data)
             if plain is not None:

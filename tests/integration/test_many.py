@@ -88,11 +88,12 @@ def test_a_batch_reads_each_key_in_its_place_and_fails_only_what_is_wrong(emulat
 
 
 def test_a_batch_commits_side_by_side_and_fails_only_what_is_wrong(emulator: Emulator, client: Client) -> None:
-    results = batch_commit(client, commit(5, "0"), commit("x", "1"), commit(6, "1"), commit(1, "7"))
+    results = batch_commit(client, commit(5, "0"), commit("x", "1"), commit(6, "1"), commit(1, "7"), commit("y", "1"))
     assert results[0].response.result == pb.COMMIT_RESULT_COMMITTED
     assert field(results[1].status) == "commits[1].sequence_number"
     assert results[2].response.effective.sequence_number == "6"
     assert reason(results[3].status) == "PARTITION_NOT_FOUND"
+    assert field(results[4].status) == "commits[4].sequence_number"
     assert emulator.checkpoint(STREAM, APP, 0) == ("5", "")
     assert emulator.checkpoint(STREAM, APP, 1) == ("6", "")
 

@@ -150,6 +150,18 @@ def test_a_call_is_a_span_in_its_callers_trace_and_each_request_to_dis_one_below
         assert secret.encode() not in collector.raw
 
 
+def test_a_read_of_what_is_cached_is_a_span_too(emulator: Emulator, start: Start, collector: Collector) -> None:
+    running = start(config_for(emulator, telemetry=telemetry(collector, sample_ratio=0.0)))
+    emulator.set_checkpoint(STREAM, "app-1", 0, 7)
+    for _ in range(3):
+        running.client.stub.GetCheckpoint(pb.GetCheckpointRequest(key=key("0")), timeout=20, metadata=SAMPLED)
+    running.gateway.stop(5.0)
+    assert emulator.request_count() == 1
+    spans = collector.servers()
+    assert [span.name.rpartition("/")[2] for span in spans] == ["GetCheckpoint"] * 3
+    assert {attributes(span)["disgw.key"] for span in spans} == {"stream-1/app-1/0"}
+
+
 def test_a_caller_that_is_not_sampled_makes_no_span_and_dis_is_told_so(
     emulator: Emulator, start: Start, collector: Collector
 ) -> None:

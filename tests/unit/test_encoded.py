@@ -12,7 +12,7 @@ from gateway.checkpoints.cache import Known
 from gateway.checkpoints.work import ReadResult, Source
 from gateway.errors import InvalidField
 from gateway.model import MAX_SEQUENCE_NUMBER, Checkpoint, CheckpointKey, SequenceNumber
-from gateway.rpc.encoded import ageless
+from gateway.rpc.encoded import age_of, ageless
 from gateway.rpc.messages import MessageReader, read_response, single_requests
 
 names = st.text("abcXYZ019_-", min_size=1, max_size=50)
@@ -79,6 +79,8 @@ def altered(draw: st.DrawFn) -> bytes:
 @example(data=b"\x0a")
 @example(data=b"\x0a\x1a\x19" + b"1" * 25)
 @example(data=b"\x0a\x09\x0a\x01s\x12\x01a\x1a\x010")
+@example(data=b"\x0a\x0b\x0a\x01s\x12\x01a\x1a\x01101")  # what is behind the partition is another field
+@example(data=b"\x0a\x0c\x0a\x01s\x12\x01a\x22\x01X\x1a\x010")  # a checkpoint_type before it
 def test_a_request_is_read_as_the_message_or_not_at_all(data: bytes) -> None:
     reader = MessageReader()
     try:
@@ -98,6 +100,22 @@ def test_wrong_names_are_no_key(app: str) -> None:
     key = pb.CheckpointKey(stream_name="s", app_name=app, partition_id="0")
     with pytest.raises(InvalidField):
         MessageReader().plain_key(pb.GetCheckpointRequest(key=key).SerializeToString())
+
+
+def test_a_batch_that_would_be_many_times_its_size_is_not_taken_apart() -> None:
+    key = b"\x0a\x09\x0a\x01s\x12\x01a\x1a\x010"
+    assert len(single_requests(1000 * key) or ()) == 1000
+    assert single_requests(1001 * key) is None
+    unknown = b"\xfa\x07"
+    assert len(single_requests(key + unknown + bytes([20]) + b"x" * 20) or ()) == 1
+    assert single_requests(key + unknown + bytes([100]) + b"x" * 100) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.0, 0), (0.0004, 1), (0.001, 1), (0.9991, 1000), (1.0, 1000), (1.0001, 1001), (1e9, 10**12)]
+)
+def test_an_age_is_told_in_milliseconds_and_never_less_than_it_is(seconds: float, told: int) -> None:
+    assert pb.GetCheckpointResponse.FromString(age_of(seconds)).age.ToMilliseconds() == told
 
 
 def test_a_batch_has_the_fields_of_a_single_request() -> None:

@@ -59,7 +59,12 @@ class Rig:
         self.now = NOW
         self.ages: list[float] = []
         self.service = CheckpointService(
-            Store(), CoreSettings(**settings), 100, lambda: self.now, count_hits=self.ages.extend
+            Store(),
+            CoreSettings(**settings),
+            100,
+            lambda: self.now,
+            count_hit=self.ages.append,
+            count_hits=self.ages.extend,
         )
         reader = MessageReader()
         self.batched = Batched()
@@ -102,7 +107,20 @@ requests = st.builds(
 )
 
 
-@given(asked=st.lists(st.tuples(requests, st.sampled_from([0.0, 0.0004, 0.7, 1.5])), max_size=12))
+good_requests = st.builds(
+    lambda partition, seconds: request(partition, **({} if seconds is None else {"max_age": {"seconds": seconds}})),
+    st.sampled_from(["1", "2", "shardId-0000000002"]),
+    st.sampled_from([None, None, 1, 2]),
+)
+
+
+@given(
+    asked=st.lists(
+        st.tuples(st.one_of(good_requests, good_requests, requests), st.sampled_from([0.0, 0.0, 0.0004, 0.7, 1.5])),
+        min_size=2,
+        max_size=12,
+    )
+)
 def test_it_answers_as_the_long_way_or_not_at_all(asked: Sequence[tuple[pb.GetCheckpointRequest, float]]) -> None:
     rig = Rig(ttl=2.0, absent_ttl=1.0)
     for one, passed in asked:
@@ -116,6 +134,30 @@ def test_it_answers_as_the_long_way_or_not_at_all(asked: Sequence[tuple[pb.GetCh
         assert exactly <= told < exactly + 1_000_001  # whole milliseconds, and never younger than it is
         short.age.CopyFrom(long.age)
         assert short == long
+
+
+def test_a_caller_who_bounds_the_age_gets_nothing_older() -> None:
+    rig = Rig(ttl=100.0)
+    rig.long(request())
+    rig.now += 1.0
+    young = request(max_age={"nanos": 500_000_000})
+    assert rig.short(young) is None
+    assert rig.short_batch(batch("2", max_age={"nanos": 500_000_000})) is None
+    rig.long(request(read_mode=pb.READ_MODE_FRESH))
+    for _ in range(2):  # it is remembered
+        assert rig.short(young) is not None
+    rig.now += 0.6
+    assert rig.short(young) is None
+    assert rig.short(request()) is not None
+
+
+def test_each_short_answer_is_counted_with_its_age() -> None:
+    rig = Rig(ttl=100.0)
+    rig.long(request())
+    for _ in range(3):
+        rig.now += 1.0
+        rig.short(request())
+    assert rig.ages == [1.0, 2.0, 3.0]
 
 
 def test_what_is_cached_takes_the_short_way() -> None:
