@@ -254,19 +254,19 @@ class _Commits:
         self._clock = clock
         self._calls = calls
         self._trace = trace
-        self._answers: queue.SimpleQueue[pb.StreamCommitsResponse | None] = queue.SimpleQueue()
-        self._room = threading.Semaphore(MAX_UNANSWERED)
-        self._lock = threading.Lock()
+        self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._changed = threading.Condition(threading.Lock())
+        """for what follows"""
         self._unanswered = 0
+        self._unsent = 0
         self._taking = True
         self._failure: GatewayError | None = None
-        self._last: tuple[CommitResult, pb.CommitCheckpointResponse] | None = None
+        self._last: tuple[Result, bytes] | None = None
 
     def read(self, requests: Iterator[bytes]) -> None:
         """Take commits until the client has no more, the stream breaks, or :meth:`take_no_more` is called."""
         try:
             for data in requests:
-                self._room.acquire()
                 if not self._begin():
                     break
                 self._take(parsed(data, pb.StreamCommitsRequest, self._max_message))
@@ -282,26 +282,32 @@ class _Commits:
     def answers(self) -> Iterator[bytes]:
         """The answers, until all that was taken is answered. Raises the error that the stream ends with."""
         while (answer := self._answers.get()) is not None:
-            yield answer.SerializeToString()
-            self._room.release()
+            yield answer
+            with self._changed:
+                self._unsent -= 1
+                if self._unsent == MAX_UNANSWERED - 1:
+                    self._changed.notify()
         if self._failure is not None:
             raise self._failure
 
     def take_no_more(self) -> None:
         """Only answer what was taken."""
-        with self._lock:
+        with self._changed:
             if not self._taking:
                 return
             self._taking = False
             over = not self._unanswered
-        self._room.release()  # the reader may wait for room
+            self._changed.notify()  # the reader may wait for room
         if over:
             self._answers.put(None)
 
     def _begin(self) -> bool:
-        with self._lock:
-            if self._taking:
-                self._unanswered += 1
+        """Wait until there is room for one more, and count it; False where none is taken any more."""
+        with self._changed:
+            while self._taking and self._unsent >= MAX_UNANSWERED:
+                self._changed.wait()
+            self._unanswered += self._taking
+            self._unsent += self._taking
             return self._taking
 
     def _failed(self, error: GatewayError) -> None:
@@ -333,23 +339,24 @@ class _Commits:
         self._service.submit(commit, answered, deadline=began + COMMIT_TIMEOUT, trace=self._trace)
 
     def _answer(self, number: int, result: Result) -> None:
-        response = pb.StreamCommitsResponse(id=number)
-        if isinstance(result, CommitResult):
-            response.response.CopyFrom(self._stored(result))
-        elif isinstance(result, GatewayError):
-            response.status.CopyFrom(status_of(result))
-        self._answers.put(response)
+        # the bytes of a message in parts add up to the whole
+        self._answers.put(pb.StreamCommitsResponse(id=number).SerializeToString() + self._outcome(result))
         self._one_less()
 
-    def _stored(self, result: CommitResult) -> pb.CommitCheckpointResponse:
-        """The answer to a commit that is stored: those that were folded have the same."""
+    def _outcome(self, result: Result) -> bytes:
+        """What an answer says but for its id: those of folded commits say the same."""
         last = self._last
         if last is None or last[0] is not result:
-            last = self._last = result, messages.commit_response(result)
+            outcome = pb.StreamCommitsResponse()
+            if isinstance(result, CommitResult):
+                outcome.response.CopyFrom(messages.commit_response(result))
+            elif isinstance(result, GatewayError):
+                outcome.status.CopyFrom(status_of(result))
+            last = self._last = result, outcome.SerializeToString()
         return last[1]
 
     def _one_less(self) -> None:
-        with self._lock:
+        with self._changed:
             self._unanswered -= 1
             over = not self._taking and not self._unanswered
         if over:

@@ -20,6 +20,7 @@ from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
 from gateway.config import Config, ServerConfig
 from gateway.emulator import Emulator
+from gateway.rpc import streams
 from tests.support import APP, STREAM, Client, Running, config_for, key, wait_until
 
 Start = Callable[[Config], Running]
@@ -286,6 +287,19 @@ def test_a_stream_takes_no_more_than_its_backlog(emulator: Emulator, client: Cli
     assert 1000 <= taken < 20_000
     call.cancel()
     emulator.release()
+
+
+def test_a_stream_that_had_no_room_goes_on_when_answers_leave(
+    emulator: Emulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_UNANSWERED", 3)
+    emulator.inject("hold", method="POST", path_contains="checkpoints")
+    requests = [pb.StreamCommitsRequest(id=number, commit=commit(number)) for number in range(50)]
+    call = client.stub.StreamCommits(iter(requests), timeout=20)
+    emulator.wait_for_held(1)
+    emulator.release()
+    assert sorted(answer.id for answer in call) == list(range(50))
+    assert emulator.checkpoint(STREAM, APP, 0) == ("49", "")
 
 
 def test_a_watch_gives_the_present_values_and_then_the_changes(emulator: Emulator, client: Client) -> None:
