@@ -43,14 +43,15 @@ class Together:
         self._here: list[threading.Event] = []
         threading.Thread(target=self._run, daemon=True).start()
 
-    def wait(self) -> None:
-        """Until they are let go."""
+    def answer(self, request: Request, context: grpc.ServicerContext) -> Request:
+        """Give the request back when the caller is let go."""
         mine = threading.Event()
         with self._changed:
             self._here.append(mine)
             if len(self._here) in (1, TOGETHER):
                 self._changed.notify()
         mine.wait()
+        return request
 
     def _run(self) -> None:
         while True:
@@ -72,13 +73,9 @@ def main() -> None:
     threads = THREADS if options.together is None else TOGETHER
     pool = CallPool(_WAITING, _MOST, "echo") if options.pool else ThreadPoolExecutor(threads)
     server = grpc.server(cast(ThreadPoolExecutor, pool))
-    together = None if options.together is None else Together(options.together / 1000)
-
-    def answer(request: Request, context: grpc.ServicerContext) -> Request:
-        if together is not None:
-            together.wait()
-        return request
-
+    answer = (
+        (lambda request, context: request) if options.together is None else Together(options.together / 1000).answer
+    )
     method = grpc.unary_unary_rpc_method_handler(
         answer,
         request_deserializer=None if options.pool else pb.GetCheckpointRequest.FromString,

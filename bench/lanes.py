@@ -9,6 +9,7 @@ import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def figures(pace: Pace) -> list[Figure]:
         root = copy(LINGERING, Path(folder) / "hasty")
         without = stack.enter_context(gateway(url, f"unix://{folder}/hasty.sock", root=root, **settings))
         echo = stack.enter_context(peer("go-echo", f"unix://{folder}/echo.sock"))
-        library = stack.enter_context(peer("together", f"unix://{folder}/library.sock"))
+        library = stack.enter_context(peer("bare", f"unix://{folder}/library.sock", "--together", f"{DELAY * 1000:g}"))
         server.load("-mode", "batch", "-callers", "1", "-rounds", "0")  # opens the connections to DIS
         for _ in range(max(1, pace.rounds // 3)):
             for name, options in ways.items():
@@ -67,48 +68,44 @@ def figures(pace: Pace) -> list[Figure]:
                     overtaken.append(done["overtaken"] / (done["acknowledged"] + done["overtaken"]))
             for name, values in hasty.items():
                 values.append(_rate(without.load(*ways[name])))
-            done = library.load("-callers", "64", "-seconds", seconds)
-            together.append(done["calls"] / done["seconds"])
-            echoed.append(max(_echo(echo, callers, pace) for callers in _ECHOED))
+            together.append(_echo(library, 64, seconds))
+            echoed.append(max(_echo(echo, callers, f"{pace.seconds:g}") for callers in _ECHOED))
             folded.append(_rate(server.load(*batches)))
     one, *hot = list(ways)[:4]
     result = [Figure(one, statistics.median(rates[one]), "/s", 1.0, "itself")]
     for name in hot:
-        ratios = [rate / base for rate, base in zip(rates[name], rates[one], strict=True)]
-        value, ratio = statistics.median(rates[name]), statistics.median(ratios)
-        result.append(
-            Figure(name, value, "/s", ratio, "one caller", HOT_GOAL, spread=spread(ratios), slack=2.5, row="hot")
-        )
+        figure = _against(name, rates[name], rates[one], "one caller")
+        result.append(replace(figure, goal=HOT_GOAL, slack=2.5, row="hot"))
         if name in hasty:
-            ratios = [rate / base for rate, base in zip(hasty[name], rates[one], strict=True)]
-            value, ratio = statistics.median(hasty[name]), statistics.median(ratios)
-            what = f"{name}, without {LINGERING.what}"
-            result.append(Figure(what, value, "/s", ratio, "one caller", spread=spread(ratios)))
+            result.append(_against(f"{name}, without {LINGERING.what}", hasty[name], rates[one], "one caller"))
         if name == unary:
             result.append(
                 Figure("of the unary ones, answered that a higher number was first", _percent(overtaken), "%")
             )
-    ratios = [rate / base for rate, base in zip(together, rates[one], strict=True)]
-    value, what = statistics.median(together), "bare grpcio echo, 64 callers that wait for each other and then 20 ms"
-    result.append(Figure(what, value, "/s", statistics.median(ratios), "one caller", spread=spread(ratios)))
+    what = "bare grpcio echo, 64 callers that wait for each other and then 20 ms"
+    result.append(_against(what, together, rates[one], "one caller"))
     for name in list(ways)[4:]:
         value = statistics.median(rates[name])
         result.append(
             Figure(name, value, "/s", value / PHYSICAL, f"{PHYSICAL:,.0f}/s, what 64 connections can", 0.8,
                    spread=spread(rates[name]), row="keys")
         )  # fmt: skip
-    ratios = [rate / base for rate, base in zip(folded, echoed, strict=True)]
-    value, base = statistics.median(folded), statistics.median(echoed)
-    result += [
-        Figure("unary calls of an echo in Go, 16 or 64 callers, whichever is more", base, "/s", 1.0, "itself"),
-        Figure("commits in batches of 1,000 for 8 partitions, 8 callers", value, "/s", statistics.median(ratios),
-               "echo in Go", 1.0, spread=spread(ratios), row="commits"),
-    ]  # fmt: skip
-    return result
+    base = statistics.median(echoed)
+    result.append(
+        Figure("unary calls of an echo in Go, 16 or 64 callers, whichever is more", base, "/s", 1.0, "itself")
+    )
+    figure = _against("commits in batches of 1,000 for 8 partitions, 8 callers", folded, echoed, "echo in Go")
+    return [*result, replace(figure, goal=1.0, row="commits")]
 
 
-def _echo(echo: Server, callers: int, pace: Pace) -> float:
-    done = echo.load("-callers", str(callers), "-seconds", f"{pace.seconds:g}")
+def _against(what: str, values: Sequence[float], bases: Sequence[float], of: str) -> Figure:
+    """How many a second, and what that is of others within a round."""
+    ratios = [value / base for value, base in zip(values, bases, strict=True)]
+    return Figure(what, statistics.median(values), "/s", statistics.median(ratios), of, spread=spread(ratios))
+
+
+def _echo(echo: Server, callers: int, seconds: str) -> float:
+    done = echo.load("-callers", str(callers), "-seconds", seconds)
     return float(done["calls"]) / float(done["seconds"])
 
 

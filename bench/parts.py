@@ -247,12 +247,10 @@ def gateway(
 
 
 @contextmanager
-def peer(kind: str, target: str) -> Iterator[Server]:
-    """Something else that answers: ``bare`` grpcio, ``together``, ``go-echo``, ``go-native``."""
-    command = [sys.executable, "-m", "bench.echo", target]
-    if kind == "together":
-        command += ["--together", "20"]
-    elif kind != "bare":
+def peer(kind: str, target: str, *more: str) -> Iterator[Server]:
+    """Something else that answers: ``bare`` grpcio, with ``more`` options of its own, ``go-echo``, ``go-native``."""
+    command = [sys.executable, "-m", "bench.echo", target, *more]
+    if kind != "bare":
         command = [LOAD, "-mode", kind.removeprefix("go-"), "-listen", target]
     options = () if kind == "go-native" else ("-method", ECHO_METHOD)
     with process(SERVER_CORE, *command) as one:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.parts import (
-    ECHO_METHOD,
     SERVER_CORE,
     Contest,
     Figure,
@@ -57,13 +56,6 @@ def assembled(*options: str) -> Iterator[Server]:
         yield Server(first_line(one), one.pid)
 
 
-@contextmanager
-def pooled(target: str) -> Iterator[Server]:
-    """An echo of bytes on the gateway's pool."""
-    with process(SERVER_CORE, sys.executable, "-m", "bench.echo", target, "--pool") as one:
-        yield Server(first_line(one), one.pid, ("-method", ECHO_METHOD))
-
-
 def checked(work: Path) -> dict[str, str]:
     """Callers show a token, and may do what the file says."""
     (work / "callers.toml").write_text(_CALLERS)
@@ -90,7 +82,7 @@ def against_peers(pace: Pace) -> list[Figure]:
             CHECKING: gateway(url, at("checking"), **checked(work)),
             "gateway-shaped server in Go": peer("go-native", at("go-native")),
             "echo in Go": peer("go-echo", at("go-echo")),
-            "echo of bytes on the gateway's pool": pooled(at("pooled")),
+            "echo of bytes on the gateway's pool": peer("bare", at("pooled"), "--pool"),
         }
         shown = ("-token", TOKEN)  # all get the same calls, whether they look at the token or not
         with all_of(contenders) as servers:

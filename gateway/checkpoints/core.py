@@ -170,8 +170,7 @@ class Core:
 
     def commit(self, call: CommitCall) -> list[Effect]:
         """Somebody wants to commit."""
-        self._queue(call, self._clock())
-        return self._taken()
+        return self.commits((call,))
 
     def commits(self, calls: Sequence[CommitCall]) -> list[Effect]:
         """Somebody wants to commit all these, in this order."""
@@ -541,8 +540,9 @@ class Core:
             self._answer_all(job.calls, Deleted())
             return
         number = stored.sequence_number
-        behind = [call for call in job.calls if isinstance(call, CommitCall) and _number(call) < number]
-        level = [call for call in job.calls if isinstance(call, CommitCall) and _number(call) >= number]
+        commits = [call for call in job.calls if isinstance(call, CommitCall)]
+        behind = [call for call in commits if _number(call) < number]
+        level = [call for call in commits if _number(call) >= number]
         self._answer_all(behind, CommitResult(stored, superseded=True))
         self._answer_all(level, CommitResult(stored))
 
@@ -601,9 +601,7 @@ class Core:
             self._states.pop(key, None)
 
     def _answer(self, call: Call, result: Result) -> None:
-        if call.phase is not _DONE:
-            call.phase = _DONE
-            self._effects.append(Answer((call,), result))
+        self._answer_all((call,), result)
 
     def _answer_all(self, calls: Sequence[Call], result: Result) -> None:
         waiting = [call for call in calls if call.phase is not _DONE]

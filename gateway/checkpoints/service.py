@@ -84,11 +84,7 @@ class Waiting:
 
     def answer(self, place: int, result: Result) -> None:
         """Take an answer."""
-        with self._lock:
-            self.results[place] = result
-            self._left -= 1
-            if not self._left:
-                self._all.release()
+        self.answer_all((place,), result)
 
     def answer_all(self, places: Sequence[int], result: Result) -> None:
         """Take the answer to several."""
@@ -463,9 +459,7 @@ class CheckpointService:
 
     def _written(self, call: CallT, event: Callable[[CallT], list[Effect]], waiting: Waiting, caller: Caller) -> Result:
         with caller.waiting():
-            with self._lock:
-                effects = event(call)
-            self._perform(effects)
+            self._begin([call], event)
             return self._results(waiting, [call], caller)[0]
 
     def _results(self, waiting: Waiting, calls: Sequence[Call], caller: Caller) -> Sequence[Result]:

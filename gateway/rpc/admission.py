@@ -80,14 +80,8 @@ class Admission:
             nonlocal by_shown
             if not check_unix and context.peer().startswith(_UNIX):
                 return anything
-            shown: str | Shown | None = None
-            for key, value in context.invocation_metadata():
-                if key == _AUTHORIZATION:
-                    if shown is not None or not isinstance(value, str):
-                        raise CallerUnknown(_ONCE)
-                    shown = value
-            if shown is None:
-                shown = _shown(context)
+            token = _authorization(context)
+            shown = _shown(context) if token is None else token
             known, permits = by_shown
             if known is not (now := current()) or len(permits) >= _SHOWN_MAX:
                 known, permits = by_shown = (now, {})
@@ -143,6 +137,16 @@ def _shown(context: grpc.ServicerContext) -> Shown:
         return Shown(unix=True)
     about = context.auth_context()
     return Shown(identities=(*about.get(_URIS, ()), *about.get(_DNS_NAMES, ()), *about.get(_COMMON_NAME, ())))
+
+
+def _authorization(context: grpc.ServicerContext) -> str | None:
+    shown = None
+    for key, value in context.invocation_metadata():
+        if key == _AUTHORIZATION:
+            if shown is not None or not isinstance(value, str):
+                raise CallerUnknown(_ONCE)
+            shown = value
+    return shown
 
 
 def _token(shown: str) -> str:

@@ -14,8 +14,9 @@ from gateway.model import LAST_READ, canonical_partition
 _REMEMBERED = 2048
 
 
-def _tag(field: int) -> bytes:
-    return _varint(field << 3 | 2)  # a field that has its length before it
+def tag(field: int) -> bytes:
+    """What stands before the length of a field that has one."""
+    return _varint(field << 3 | 2)
 
 
 def _varint(value: int) -> bytes:
@@ -31,11 +32,11 @@ _LENGTHS = [_varint(length) for length in range(256)]
 """Those of most parts, as they are written."""
 _CACHED = pb.GetCheckpointResponse(source=pb.CHECKPOINT_SOURCE_CACHE).SerializeToString()
 _FOUND = pb.GetCheckpointResponse(found=True).SerializeToString()
-_FOUND += _tag(pb.GetCheckpointResponse.CHECKPOINT_FIELD_NUMBER)
+_FOUND += tag(pb.GetCheckpointResponse.CHECKPOINT_FIELD_NUMBER)
 _TO_NUMBER = pb.CheckpointKey(checkpoint_type=LAST_READ).SerializeToString()
-_TO_NUMBER += _tag(pb.Checkpoint.SEQUENCE_NUMBER_FIELD_NUMBER)
+_TO_NUMBER += tag(pb.Checkpoint.SEQUENCE_NUMBER_FIELD_NUMBER)
 """What stands between the partition and the number: the end of the key."""
-_METADATA = _tag(pb.Checkpoint.METADATA_FIELD_NUMBER)
+_METADATA = tag(pb.Checkpoint.METADATA_FIELD_NUMBER)
 _PARTITION_LENGTH = len(canonical_partition("0"))
 
 
@@ -59,9 +60,9 @@ def _until_partition(app: tuple[str, str]) -> bytes:
     """How a checkpoint begins, whatever its partition."""
     stream_name, app_name = app
     names = pb.CheckpointKey(stream_name=stream_name, app_name=app_name).SerializeToString()
-    names += _tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER) + _varint(_PARTITION_LENGTH)
+    names += tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER) + _varint(_PARTITION_LENGTH)
     rest = pb.CheckpointKey(checkpoint_type=LAST_READ).ByteSize()
-    return _tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(len(names) + _PARTITION_LENGTH + rest) + names
+    return tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(len(names) + _PARTITION_LENGTH + rest) + names
 
 
 _NANOS = [Duration(nanos=milliseconds * 1_000_000).SerializeToString() for milliseconds in range(1000)]
@@ -79,11 +80,11 @@ def age_of(seconds: float) -> bytes:
 def _until_nanos(whole: int, size: int) -> bytes:
     """How an age of so many seconds begins, if ``size`` more bytes say what is beyond them."""
     seconds = Duration(seconds=whole).SerializeToString()
-    return _tag(pb.GetCheckpointResponse.AGE_FIELD_NUMBER) + _varint(len(seconds) + size) + seconds
+    return tag(pb.GetCheckpointResponse.AGE_FIELD_NUMBER) + _varint(len(seconds) + size) + seconds
 
 
 @lru_cache(_REMEMBERED)
 def result_head(size: int) -> bytes:
     """What stands before an answer of so many bytes in the answer to a batch."""
-    within = _tag(pb.BatchGetCheckpointsResult.RESPONSE_FIELD_NUMBER) + _varint(size)
-    return _tag(pb.BatchGetCheckpointsResponse.RESULTS_FIELD_NUMBER) + _varint(len(within) + size) + within
+    within = tag(pb.BatchGetCheckpointsResult.RESPONSE_FIELD_NUMBER) + _varint(size)
+    return tag(pb.BatchGetCheckpointsResponse.RESULTS_FIELD_NUMBER) + _varint(len(within) + size) + within

@@ -8,8 +8,8 @@ from google.protobuf.message import DecodeError
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import ReadWish
-from gateway.checkpoints.work import CommitResult, ReadResult, Source
-from gateway.errors import InvalidField
+from gateway.checkpoints.work import CommitResult, ReadResult, Result, Source
+from gateway.errors import GatewayError, InvalidField
 from gateway.model import (
     APP_NAME_MAX,
     LAST_READ,
@@ -25,7 +25,8 @@ from gateway.model import (
     check_metadata,
     check_name,
 )
-from gateway.rpc.status import duration
+from gateway.rpc.encoded import tag
+from gateway.rpc.status import duration, status_of
 
 _SOURCES = {
     Source.CACHE: pb.CHECKPOINT_SOURCE_CACHE,
@@ -36,7 +37,7 @@ _SOURCES = {
 
 _KEYS_REMEMBERED = 8192
 _NAMES_REMEMBERED = 1024
-_KEY, _PARTITION = b"\x0a", b"\x1a"
+_KEY, _PARTITION = tag(pb.GetCheckpointRequest.KEY_FIELD_NUMBER), tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER)
 """The tags of the key in a request, and of the partition in a key."""
 _LONG = 0x80
 """Lengths from here on have more than one byte."""
@@ -61,12 +62,12 @@ class MessageReader:
 
     def key(self, message: KeyedRequest) -> CheckpointKey:
         """The ``key`` of a request. Raises :class:`InvalidField` with a path such as ``key.partition_id``."""
-        key = message.key
         try:
-            return self._checked(key.stream_name, key.app_name, key.partition_id, key.checkpoint_type)
-        except InvalidField as error:
-            wrong = error.under("key") if message.HasField("key") else InvalidField("key", "is mandatory")
-            raise wrong from None
+            return self.bare_key(message.key, "key")
+        except InvalidField:
+            if not message.HasField("key"):
+                raise InvalidField("key", "is mandatory") from None
+            raise
 
     def bare_key(self, key: pb.CheckpointKey, field: str) -> CheckpointKey:
         """A key that stands in ``field``. Raises :class:`InvalidField`."""
@@ -216,6 +217,16 @@ def read_response(result: ReadResult) -> pb.GetCheckpointResponse:
 def commit_response(result: CommitResult) -> pb.CommitCheckpointResponse:
     """The answer to a commit."""
     return pb.CommitCheckpointResponse(result=commit_outcome(result), effective=checkpoint_message(result.effective))
+
+
+def tell(result: Result, answer: pb.BatchCommitCheckpointsResult | pb.StreamCommitsResponse) -> None:
+    """Put how a commit has ended into an answer that has room for a response or an error."""
+    if isinstance(result, CommitResult):
+        answer.response.CopyFrom(commit_response(result))
+    elif isinstance(result, GatewayError):
+        answer.status.CopyFrom(status_of(result))
+    else:
+        raise TypeError(f"{result!r} is no answer to a commit")
 
 
 def commit_outcome(result: CommitResult) -> pb.CommitResult.ValueType:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
-from gateway.checkpoints.work import CommitResult, ReadResult, Result
+from gateway.checkpoints.work import ReadResult, Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
@@ -169,10 +169,8 @@ class CheckpointAdminServicer:
 
 def _batch_part(result: Result) -> bytes:
     """The bytes of an answer with one result: those of several, one after the other, are an answer with them all."""
-    if isinstance(result, CommitResult):
-        one = pb.BatchCommitCheckpointsResult(response=messages.commit_response(result))
-    else:
-        one = pb.BatchCommitCheckpointsResult(status=status_of(_error(result)))
+    one = pb.BatchCommitCheckpointsResult()
+    messages.tell(result, one)
     return pb.BatchCommitCheckpointsResponse(results=[one]).SerializeToString()
 
 

@@ -13,14 +13,13 @@ import structlog
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import Caller, CheckpointService
-from gateway.checkpoints.work import CommitResult, Result
+from gateway.checkpoints.work import Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField, Overloaded
 from gateway.rpc import messages
 from gateway.rpc.admission import Admission, Admit, Permit, name_of
 from gateway.rpc.calls import CallsOf, MethodCalls, unseen
 from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed, unexpected
 from gateway.rpc.messages import MessageReader
-from gateway.rpc.status import status_of
 from gateway.trace import Trace
 
 MAX_UNANSWERED = 1000
@@ -348,10 +347,7 @@ class _Commits:
         last = self._last
         if last is None or last[0] is not result:
             outcome = pb.StreamCommitsResponse()
-            if isinstance(result, CommitResult):
-                outcome.response.CopyFrom(messages.commit_response(result))
-            elif isinstance(result, GatewayError):
-                outcome.status.CopyFrom(status_of(result))
+            messages.tell(result, outcome)
             last = self._last = result, outcome.SerializeToString()
         return last[1]
 
