@@ -77,12 +77,6 @@ ANSWERS = Change(
     "return held\n",
     "return held and Held(held.known, held.until, self._show(held.known))\n",
 )
-COUNTING = Change(
-    "counters of one kind: with those that look the kind up",
-    "gateway/telemetry/tally.py",
-    "        return add\n",
-    "        return lambda seconds: self.add(kind, seconds)\n",
-)
 REGISTERED = Change(
     "methods that gRPC's core knows: with those that Python looks up",
     "gateway/rpc/server.py",
@@ -105,13 +99,11 @@ BATCHES = Change(
     slack=1.08,
 )
 LOADS = (
-    Load(
-        "16 callers", ("-callers", "16"), (SHORT_WAY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, COUNTING, REGISTERED)
-    ),
+    Load("16 callers", ("-callers", "16"), (SHORT_WAY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, REGISTERED)),
     Load(
         "64 callers, 64 connections",
         ("-callers", "64", "-connections", "64"),
-        (SHORT_WAY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, COUNTING, REGISTERED),
+        (SHORT_WAY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, REGISTERED),
     ),
     Load("16 callers by token", ("-callers", "16", "-token", TOKEN), (TOKENS,), checked=True),
     Load("batches of 100, 4 callers", ("-mode", "batchget", "-callers", "4"), (BATCHES, REQUESTS, ANSWERS)),

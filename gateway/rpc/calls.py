@@ -23,9 +23,6 @@ class MethodCalls(Protocol):
     traced: bool
     """Whether :meth:`began` wants to know; it costs nothing where not."""
 
-    ended_well: Callable[[float], None] | None
-    """A shorter way to say :meth:`ended` of a call that went well; None where more than its time is wanted."""
-
     def began(self, metadata: Metadata) -> Trace | None:
         """A call has come."""
         ...
@@ -53,7 +50,6 @@ class Unseen:
     """Wants to know nothing."""
 
     traced = False
-    ended_well: Callable[[float], None] | None = None
 
     def began(self, metadata: Metadata) -> Trace | None:
         return None

@@ -55,8 +55,6 @@ def unary(
     surrounds the time in which a caller waits for DIS.
     """
 
-    ended_well = calls.ended_well
-
     def call(data: bytes, context: grpc.ServicerContext) -> bytes:
         began = clock()
         trace: Trace | None = None
@@ -69,10 +67,7 @@ def unary(
             permit = admit(context)
             now = clock()  # who comes in may have taken time
             if quick is not None and len(data) <= max_message and (known := quick(data, permit, now)) is not None:
-                if ended_well is not None:
-                    ended_well(clock() - began)
-                else:
-                    calls.ended(clock() - began, trace, _about_bytes(data, kind) if calls.traced else "")
+                calls.ended(clock() - began, trace, _about_bytes(data, kind) if calls.traced else "")
                 return known
             request = parsed(data, kind, max_message)
             caller = Caller(clock() + _time_left(context), context.add_callback, trace, waiting)

@@ -67,7 +67,6 @@ class _Method:
         self._calls = metrics.rpcs.of(name, [_OK])
         self._items = metrics.items
         self.traced = tracing is not None
-        self.ended_well = None if tracing or log_good else self._calls.adder(_OK)
 
     def began(self, metadata: Metadata) -> Trace | None:
         return self._tracing.rpc(self._name, metadata) if self._tracing else None

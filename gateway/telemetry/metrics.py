@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -89,7 +90,7 @@ class Metrics:
         for tallies in (self.rpcs, self.attempts, reads):
             self.registry.register(tallies)
         self._reads = reads.of(kinds=list(_READS.values()))
-        self.count_hit = self._reads.adder(_READS[Event.CACHE_HIT])
+        self.count_hit = partial(self._reads.add, _READS[Event.CACHE_HIT])
         """Takes the age in seconds of one that was served from the cache."""
         self._lag = PartitionGauge(
             "disgw_lag_records",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -36,20 +36,6 @@ class Tally:
             if seconds is not None:
                 self._within[bisect_left(self._bounds, seconds)] += 1
                 self._seconds += seconds
-
-    def adder(self, kind: str) -> Callable[[float], None]:
-        """What adds one event of a kind, with its seconds: for what each call does."""
-        lock, kinds, within, bounds = self._lock, self._kinds, self._within, self._bounds
-        kinds.setdefault(kind, 0)
-
-        def add(seconds: float) -> None:
-            place = bisect_left(bounds, seconds)
-            with lock:
-                kinds[kind] += 1
-                within[place] += 1
-                self._seconds += seconds
-
-        return add
 
     def add_all(self, kind: str, times: Sequence[float]) -> None:
         """Some events of a kind, each with its seconds."""
