@@ -27,7 +27,8 @@ MEMBERSHIP_MAX = 256
 _APPS_REMEMBERED = 1024
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_PARTITION = re.compile(r"(?:shardId-([0-9]{10})|(0|[1-9][0-9]{0,9}))", re.ASCII)
+_SHARD = "shardId-"
+_SHARD_DIGITS = 10
 _PRINTABLE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
 
@@ -48,12 +49,19 @@ def canonical_partition(value: str, field: str = "partition_id") -> str:
     The DIS API reference knows two: a plain number without leading zeros, and ``shardId-`` with exactly ten digits.
     Anything else, ``00`` and ``shardId-1`` included, raises :class:`InvalidField`.
     """
-    match = _PARTITION.fullmatch(value)
-    if match is None:
-        if not value:
-            raise InvalidField(field, "is mandatory")
-        raise InvalidField(field, 'must be a number without leading zeros such as "0", or "shardId-" and ten digits')
-    return f"shardId-{match[1] or match[2].zfill(10)}"
+    if value.isdigit() and value.isascii():
+        if value == "0" or (value[0] != "0" and len(value) <= _SHARD_DIGITS):
+            return _SHARD + value.zfill(_SHARD_DIGITS)
+    elif value[: len(_SHARD)] == _SHARD and len(value) == len(_SHARD) + _SHARD_DIGITS:
+        if _are_digits(value[len(_SHARD) :]):
+            return value
+    elif not value:
+        raise InvalidField(field, "is mandatory")
+    raise InvalidField(field, 'must be a number without leading zeros such as "0", or "shardId-" and ten digits')
+
+
+def _are_digits(text: str) -> bool:
+    return text.isdigit() and text.isascii()
 
 
 def check_metadata(value: str) -> str:

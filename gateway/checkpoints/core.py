@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nlargest
 from itertools import islice
+from math import inf
 from operator import attrgetter
 
 from gateway.checkpoints.cache import CheckpointCache, Known
@@ -164,9 +165,10 @@ class Core:
     def cached(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
         """What can be served at ``now`` without asking DIS, and the time from which on it cannot."""
         known = self._known(key)
-        if known is None or not self._servable(known, max_age, now):
+        if known is None:
             return None
-        return known, self._until(known, max_age)
+        until = self._until(known, max_age)
+        return (known, until) if now < until else None
 
     def commit(self, call: CommitCall) -> list[Effect]:
         """Somebody wants to commit."""
@@ -282,11 +284,11 @@ class Core:
         state = self._states.get(key)
         return self._cache.get(key) if state is None else state.known
 
-    def _servable(self, known: Known, max_age: float | None, now: float) -> bool:
-        return known.complete and now < self._until(known, max_age)
-
     def _until(self, known: Known, max_age: float | None) -> float:
-        ttl = self._settings.ttl if known.checkpoint is not None else self._settings.absent_ttl
+        """The time from which on it cannot be served; before all times where it cannot be at all."""
+        if not known.complete:
+            return -inf
+        ttl = self._settings.absent_ttl if known.said is None else self._settings.ttl
         return known.at + _longest(max_age, ttl)
 
     def _join_or_fly(self, call: ReadCall, now: float) -> None:
@@ -333,7 +335,7 @@ class Core:
             # newer, nobody can tell.
             for call in job.calls:
                 if known.complete and (
-                    known.asked > job.order or (not call.fresh and self._servable(known, call.max_age, now))
+                    known.asked > job.order or (not call.fresh and now < self._until(known, call.max_age))
                 ):
                     self._answer(call, _from(known, Source.CACHE, now))
                 else:

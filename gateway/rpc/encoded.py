@@ -28,15 +28,10 @@ def _varint(value: int) -> bytes:
     return bytes(data)
 
 
-_LENGTHS = [_varint(length) for length in range(256)]
-"""Those of most parts, as they are written."""
 _CACHED = pb.GetCheckpointResponse(source=pb.CHECKPOINT_SOURCE_CACHE).SerializeToString()
 _FOUND = pb.GetCheckpointResponse(found=True).SerializeToString()
 _FOUND += tag(pb.GetCheckpointResponse.CHECKPOINT_FIELD_NUMBER)
-_TO_NUMBER = pb.CheckpointKey(checkpoint_type=LAST_READ).SerializeToString()
-_TO_NUMBER += tag(pb.Checkpoint.SEQUENCE_NUMBER_FIELD_NUMBER)
-"""What stands between the partition and the number: the end of the key."""
-_METADATA = tag(pb.Checkpoint.METADATA_FIELD_NUMBER)
+_TYPE = pb.CheckpointKey(checkpoint_type=LAST_READ).SerializeToString()
 _PARTITION_LENGTH = len(canonical_partition("0"))
 
 
@@ -45,24 +40,25 @@ def ageless(known: Known) -> bytes:
     checkpoint = known.checkpoint
     if checkpoint is None:
         return _CACHED
-    key = checkpoint.key
+    app, partition = checkpoint.key
     number = b"%d" % checkpoint.sequence_number
-    within = b"".join((_until_partition(key.app), key.partition_id.encode(), _TO_NUMBER, _LENGTHS[len(number)], number))
-    if checkpoint.metadata:
-        metadata = checkpoint.metadata.encode()
-        within += _METADATA + _varint(len(metadata)) + metadata
-    length = len(within)
-    return b"".join((_FOUND, _LENGTHS[length] if length < len(_LENGTHS) else _varint(length), within, _CACHED))
+    metadata = checkpoint.metadata.encode()
+    return _found(app, len(number), len(metadata)) % (partition.encode(), number, metadata)
 
 
 @lru_cache(_REMEMBERED)
-def _until_partition(app: tuple[str, str]) -> bytes:
-    """How a checkpoint begins, whatever its partition."""
+def _found(app: tuple[str, str], digits: int, metadata: int) -> bytes:
+    """The answer with these names, for a partition, a number and metadata of these lengths to be put in."""
     stream_name, app_name = app
-    names = pb.CheckpointKey(stream_name=stream_name, app_name=app_name).SerializeToString()
-    names += tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER) + _varint(_PARTITION_LENGTH)
-    rest = pb.CheckpointKey(checkpoint_type=LAST_READ).ByteSize()
-    return tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(len(names) + _PARTITION_LENGTH + rest) + names
+    until_partition = pb.CheckpointKey(stream_name=stream_name, app_name=app_name).SerializeToString()
+    until_partition += tag(pb.CheckpointKey.PARTITION_ID_FIELD_NUMBER) + _varint(_PARTITION_LENGTH)
+    key = len(until_partition) + _PARTITION_LENGTH + len(_TYPE)
+    until_partition = tag(pb.Checkpoint.KEY_FIELD_NUMBER) + _varint(key) + until_partition
+    until_number = _TYPE + tag(pb.Checkpoint.SEQUENCE_NUMBER_FIELD_NUMBER) + _varint(digits)
+    until_metadata = tag(pb.Checkpoint.METADATA_FIELD_NUMBER) + _varint(metadata) if metadata else b""
+    checkpoint = len(until_partition) + _PARTITION_LENGTH + len(until_number) + digits + len(until_metadata) + metadata
+    parts = (_FOUND + _varint(checkpoint) + until_partition, until_number, until_metadata, _CACHED)
+    return b"%b".join(part.replace(b"%", b"%%") for part in parts)
 
 
 _NANOS = [Duration(nanos=milliseconds * 1_000_000).SerializeToString() for milliseconds in range(1000)]

@@ -95,7 +95,7 @@ class QuickReads:
         if read is None:
             return self._new(data, permit, now)
         if read.allowed is not permit:
-            permit(read.key.stream_name, read.key.app_name)
+            permit(*read.key.app)
             read.allowed = permit
         held = read.look(now)
         return None if held is None else (held.known, held.shown)
@@ -106,7 +106,7 @@ class QuickReads:
         if asked is None:
             return None
         key, max_age = asked
-        permit(key.stream_name, key.app_name)
+        permit(*key.app)
         found = self._service.find(key, max_age, now)
         if found is None:
             return None
