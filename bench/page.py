@@ -139,8 +139,8 @@ GOALS = (
         "within 10%",
         "With 1,000 connections that are busy in turn gRPC itself does less: [the same table](#growth) has what a bare "
         "echo loses. With a million keys that are read in turn none is met again soon: what is remembered of reads, "
-        "with their answers, has room for 4,096, so each request is read and each answer made anew. That takes 11 to 13 µs, "
-        "as long for 20,000 keys as for a million; where a thousand of the million are read, nothing.",
+        "with their answers, has room for 4,096, so each request is read and each answer made anew. That takes 11 to "
+        "13 µs, as long for 20,000 keys as for a million; where a thousand of the million are read, nothing.",
     ),
 )
 
@@ -180,9 +180,9 @@ SECTIONS = (
         "without",
         "What the way of a call owes to what",
         "The gateway beside itself without one thing at a time. What gained less than 3% is not there: a frozen or\n"
-        "absent collector, another switch interval, counters without a lock, or made for one kind of event, more or fewer\n"
-        "threads. Methods that gRPC's core knows stay, as they are no more code than others. A goal is the most that may\n"
-        "be left without the thing: where it is more, the thing gains nothing any more.",
+        "absent collector, another switch interval, counters without a lock, or for one kind of event, more or fewer\n"
+        "threads. Methods that gRPC's core knows stay: they are no more code than others. A goal is the most that\n"
+        "may be left without the thing: where it is more, the thing gains nothing any more.",
         lambda pace, known: without.figures(pace),
     ),
     Section(
