@@ -16,16 +16,15 @@ A driver calls the methods under one lock, and carries the effects out after it 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from heapq import nlargest
 from itertools import islice
 from math import inf
-from operator import attrgetter
 
 from gateway.checkpoints.cache import CheckpointCache, Known
+from gateway.checkpoints.lane import KeyState, highest_of
 from gateway.checkpoints.snapshots import Lane
 from gateway.checkpoints.work import (
     Answer,
@@ -69,14 +68,6 @@ _OTHERS_WRITE = frozenset({"CONSUMER_FENCED", "CONSUMER_GROUP_REBALANCING"})
 """Reasons that say that another consumer has, or soon will have, taken over: what is known is no longer the newest."""
 _VALUE_REFUSED = frozenset({"SEQUENCE_NUMBER_OUT_OF_RANGE", "SEQUENCE_NUMBER_INVALID"})
 """Reasons that are about one number, and say nothing about the lower ones that were folded into it."""
-_LINGER_SHARE = 0.5
-"""For how much of the time of a write its callers are waited for, before the next"""
-_LINGER_MIN, _LINGER_MAX = 0.0005, 0.010
-"""and the bounds of that, in seconds: below the first it is not worth while"""
-_LINGER_PAYS = 0.75
-"""It paid if this share of them came"""
-_HASTY_MAX = 63
-"""Writes after which it is tried again at the latest, while the lane stays busy"""
 _QUEUED, _SENT, _DONE = Phase.QUEUED, Phase.SENT, Phase.DONE
 """By names that cost nothing to look up: each call goes through them all"""
 _LOOKED_AT = 2000
@@ -106,29 +97,6 @@ class CoreSettings:
     max_waiting: int = 20_000
 
 
-@dataclass(slots=True)
-class _KeyState:
-    """A key with something under way. ``known`` is the truth while the state lives, whatever the cache drops."""
-
-    known: Known | None
-    queue: deque[WriteCall] = field(default_factory=deque)
-    writing: WriteJob | ReadJob | Linger | None = None
-    """what its lane is at: a write, a read to decide on one, or a pause before the next"""
-    flights: list[ReadJob] = field(default_factory=list)
-    overtaken: list[ReadCall] = field(default_factory=list)
-    """reads that a write has overtaken: they are read for again while no write is under way"""
-    seen: bool = False
-    """whether DIS said something while the write was under way: before or after it was applied, nobody knows"""
-    hasty: int = 0
-    """so many writes for several are followed by the next at once, as lingering did not pay"""
-    disappointed: int = 0
-    """how many those were the last time"""
-
-    @property
-    def idle(self) -> bool:
-        return self.writing is None and not (self.queue or self.flights or self.overtaken)
-
-
 class Core:
     """Decides. ``clock`` gives seconds. Not thread-safe: its driver has the lock."""
 
@@ -139,7 +107,7 @@ class Core:
         self._order = 0
         self._waiting = 0
         self._flying = 0
-        self._states: dict[CheckpointKey, _KeyState] = {}
+        self._states: dict[CheckpointKey, KeyState] = {}
         self._effects: list[Effect] = []
         self._draining = False
 
@@ -226,7 +194,7 @@ class Core:
         """A lane has lingered for long enough, if it still does."""
         state = self._states.get(linger.key)
         if state is not None and state.writing is linger:
-            self._end_linger(state, linger)
+            state.end_linger(linger, self._clock())
             self._go_on(state, linger.key)
         return self._taken()
 
@@ -312,7 +280,7 @@ class Core:
 
     def _fly(
         self,
-        state: _KeyState,
+        state: KeyState,
         key: CheckpointKey,
         now: float,
         *,
@@ -325,7 +293,7 @@ class Core:
         self._effects.append(Start(job))
         return job
 
-    def _read_finished(self, state: _KeyState, job: ReadJob, outcome: Checkpoint | GatewayError | None) -> bool:
+    def _read_finished(self, state: KeyState, job: ReadJob, outcome: Checkpoint | GatewayError | None) -> bool:
         """Answer those who wait for a read; tells whether what it brought is the newest that is known."""
         now = self._clock()
         known = state.known
@@ -349,7 +317,7 @@ class Core:
             self._answer(call, ReadResult(outcome, Source.UPSTREAM, order=self._order))
         return True
 
-    def _read_failed(self, state: _KeyState, job: ReadJob, error: GatewayError, now: float) -> None:
+    def _read_failed(self, state: KeyState, job: ReadJob, error: GatewayError, now: float) -> None:
         known = state.known
         if error.status is Status.NOT_FOUND and known is not None and not known.doubt:
             # The stream, app or partition is gone, and the checkpoint with it: nothing of before may be served.
@@ -384,7 +352,7 @@ class Core:
         key, settings = call.key, self._settings
         state = self._state(key)
         if self._waiting >= settings.max_waiting and isinstance(state.writing, Linger) and state.queue:
-            self._end_linger(state, state.writing)
+            state.end_linger(state.writing, now)
             self._go_on(state, key)
             state = self._state(key)  # another, where those who waited had no time left
         if len(state.queue) >= settings.max_queue or self._waiting >= settings.max_waiting:
@@ -396,17 +364,17 @@ class Core:
         state.queue.append(call)
         self._waiting += 1
         doing = state.writing
-        if doing is None or (isinstance(doing, Linger) and not _lingers_on(state, doing, now)):  # as most calls wait
+        if doing is None or (isinstance(doing, Linger) and not state.lingers_on(doing, now)):  # as most calls wait
             self._go_on(state, key)
 
-    def _unqueue(self, state: _KeyState, call: WriteCall) -> None:
+    def _unqueue(self, state: KeyState, call: WriteCall) -> None:
         if call in state.queue:
             state.queue.remove(call)
             self._waiting -= 1
         elif isinstance(state.writing, ReadJob) and isinstance(call, CommitCall):
             state.writing.deciding.remove(call)
 
-    def _go_on(self, state: _KeyState, key: CheckpointKey) -> None:
+    def _go_on(self, state: KeyState, key: CheckpointKey) -> None:
         """Begin the next write of a lane that has none under way; before it, a read that was overtaken."""
         now = self._clock()
         if self._draining:
@@ -415,60 +383,34 @@ class Core:
             self._waiting -= len(state.queue)
             state.queue.clear()
             state.overtaken.clear()
-        if isinstance(state.writing, Linger) and (self._draining or not _lingers_on(state, state.writing, now)):
-            self._end_linger(state, state.writing)
+        if isinstance(state.writing, Linger) and (self._draining or not state.lingers_on(state.writing, now)):
+            state.end_linger(state.writing, now)
         if state.writing is None and state.overtaken:
             calls, state.overtaken = state.overtaken, []
             state.writing = self._fly(state, key, now, calls=calls)
         while state.writing is None and state.queue:
-            batch = self._fold(state.queue)
+            batch = state.fold()
+            self._waiting -= len(batch)
             late = [call for call in batch if call.deadline <= now]
             for call in late:
                 self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
             self._begin(state, key, [call for call in batch if call not in late], now)
         self._drop_if_idle(state, key)
 
-    def _linger(self, state: _KeyState, job: WriteJob, carried: int) -> None:
+    def _linger(self, state: KeyState, job: WriteJob, carried: int) -> None:
         """After a write that carried several, wait for them to come back, unless that has not paid lately."""
-        if state.hasty:
-            state.hasty -= 1
-            return
-        now = self._clock()
-        took = now - job.at
-        seconds = min(_LINGER_MAX, took * _LINGER_SHARE)
-        if seconds < _LINGER_MIN:
-            return
-        calls = min(carried + len(state.queue), self._settings.max_queue)
-        linger = Linger(job.key, now, now + seconds, now + seconds + took, calls, job.calls[0])
-        if not state.overtaken and all(_may_wait(linger, call) for call in state.queue):
+        linger = state.linger_after(job, carried, self._clock(), self._settings.max_queue)
+        if linger is not None:
             state.writing = linger
             self._effects.append(linger)
 
-    def _end_linger(self, state: _KeyState, linger: Linger) -> None:
-        state.writing = None
-        if len(state.queue) >= _LINGER_PAYS * linger.calls:
-            state.disappointed = 0
-        elif self._clock() >= linger.until:
-            # they come and go without waiting for each other
-            state.disappointed = min(2 * state.disappointed + 1, _HASTY_MAX)
-            state.hasty = state.disappointed
-
-    def _fold(self, queue: deque[WriteCall]) -> list[WriteCall]:
-        """Take the head of the lane, and what may go in one write with it."""
-        batch = [queue.popleft()]
-        head = batch[0]
-        while queue and _folds(head, queue[0]):
-            batch.append(queue.popleft())
-        self._waiting -= len(batch)
-        return batch
-
-    def _begin(self, state: _KeyState, key: CheckpointKey, batch: list[WriteCall], now: float) -> None:
+    def _begin(self, state: KeyState, key: CheckpointKey, batch: list[WriteCall], now: float) -> None:
         deletes = [call for call in batch if isinstance(call, DeleteCall)]
         commits = [call for call in batch if isinstance(call, CommitCall)]
         if deletes:
             self._send(state, WriteJob(key, self.next_order(), now, deletes))
         elif commits:
-            if self._must_ask(state.known, _highest(commits)):
+            if self._must_ask(state.known, highest_of(commits)):
                 state.writing = self._fly(state, key, now, deciding=commits)
             else:
                 self._send_highest(state, key, commits)
@@ -479,7 +421,7 @@ class Core:
         return known.doubt or (known.number is not None and highest.number < known.number)
 
     def _decide(
-        self, state: _KeyState, job: ReadJob, outcome: Checkpoint | GatewayError | None, *, newest: bool
+        self, state: KeyState, job: ReadJob, outcome: Checkpoint | GatewayError | None, *, newest: bool
     ) -> None:
         """DIS was asked because commits would go back, or because of a doubt."""
         state.writing = None
@@ -508,8 +450,8 @@ class Core:
         if commits:
             self._send_highest(state, job.key, commits)
 
-    def _send_highest(self, state: _KeyState, key: CheckpointKey, commits: list[CommitCall]) -> None:
-        highest = _highest(commits)
+    def _send_highest(self, state: KeyState, key: CheckpointKey, commits: list[CommitCall]) -> None:
+        highest = highest_of(commits)
         known = state.known
         goes_back = known is not None and known.number is not None and highest.number < known.number
         if known is not None and goes_back and highest.commit.allow_rewind:
@@ -518,14 +460,14 @@ class Core:
             self._note(Event.FOLDED, key, count=len(commits) - 1)
         self._send(state, WriteJob(key, self.next_order(), self._clock(), commits, highest.commit))
 
-    def _send(self, state: _KeyState, job: WriteJob) -> None:
+    def _send(self, state: KeyState, job: WriteJob) -> None:
         for call in job.calls:
             call.phase = _SENT
         state.writing = job
         state.seen = False
         self._effects.append(Start(job))
 
-    def _write_finished(self, state: _KeyState, job: WriteJob, outcome: Checkpoint | GatewayError | None) -> None:
+    def _write_finished(self, state: KeyState, job: WriteJob, outcome: Checkpoint | GatewayError | None) -> None:
         if isinstance(outcome, GatewayError):
             self._write_failed(state, job, outcome)
             return
@@ -543,12 +485,12 @@ class Core:
             return
         number = stored.sequence_number
         commits = [call for call in job.calls if isinstance(call, CommitCall)]
-        behind = [call for call in commits if _number(call) < number]
-        level = [call for call in commits if _number(call) >= number]
+        behind = [call for call in commits if call.commit.number < number]
+        level = [call for call in commits if call.commit.number >= number]
         self._answer_all(behind, CommitResult(stored, superseded=True))
         self._answer_all(level, CommitResult(stored))
 
-    def _write_failed(self, state: _KeyState, job: WriteJob, error: GatewayError) -> None:
+    def _write_failed(self, state: KeyState, job: WriteJob, error: GatewayError) -> None:
         if isinstance(error, OutcomeUnknown) or error.reason in _OTHERS_WRITE:
             self._doubt(state, job.key)
         again: list[WriteCall] = []
@@ -569,7 +511,7 @@ class Core:
 
     # knowledge
 
-    def _learn(self, state: _KeyState, key: CheckpointKey, known: Known) -> None:
+    def _learn(self, state: KeyState, key: CheckpointKey, known: Known) -> None:
         before = state.known
         state.known = known
         state.seen = True
@@ -577,7 +519,7 @@ class Core:
         if before is None or not before.complete or before.checkpoint != known.checkpoint:
             self._effects.append(Changed(key, known.checkpoint, known.order))
 
-    def _doubt(self, state: _KeyState, key: CheckpointKey) -> None:
+    def _doubt(self, state: KeyState, key: CheckpointKey) -> None:
         order = self.next_order()
         state.known = Known(order, order, self._clock(), doubt=True)
         self._cache.put(key, state.known)
@@ -592,13 +534,13 @@ class Core:
 
     # effects and states
 
-    def _state(self, key: CheckpointKey) -> _KeyState:
+    def _state(self, key: CheckpointKey) -> KeyState:
         state = self._states.get(key)
         if state is None:
-            state = self._states[key] = _KeyState(self._cache.get(key))
+            state = self._states[key] = KeyState(self._cache.get(key))
         return state
 
-    def _drop_if_idle(self, state: _KeyState, key: CheckpointKey) -> None:
+    def _drop_if_idle(self, state: KeyState, key: CheckpointKey) -> None:
         if state.idle:
             self._states.pop(key, None)
 
@@ -629,8 +571,9 @@ class Core:
     def lanes(self, limit: int) -> list[Lane]:
         """Keys with something under way, the most waited for first; of :data:`_LOOKED_AT` that are so the longest."""
         looked_at = islice(self._states.items(), _LOOKED_AT)
+        longest = nlargest(limit, looked_at, key=lambda one: len(one[1].queue))
         now = self._clock()
-        return [_lane(key, state, now) for key, state in nlargest(limit, looked_at, key=lambda one: len(one[1].queue))]
+        return [state.snapshot(key, now) for key, state in longest]
 
     @property
     def active(self) -> int:
@@ -641,58 +584,6 @@ class Core:
     def waiting(self) -> int:
         """How many writes wait in lanes."""
         return self._waiting
-
-
-def _lane(key: CheckpointKey, state: _KeyState, now: float) -> Lane:
-    job = state.writing
-    if isinstance(job, Linger):
-        doing, carried = "linger", 0
-    elif isinstance(job, ReadJob):
-        doing, carried = "compare", len(job.deciding)
-    elif job is not None:
-        doing, carried = "write" if job.commit else "delete", len(job.calls)
-    else:
-        doing, carried = "", 0
-    return Lane(
-        key,
-        doing,
-        now - job.at if job else 0.0,
-        carried,
-        len(state.queue),
-        len(state.flights),
-        sum(len(flight.calls) for flight in state.flights) + len(state.overtaken),
-    )
-
-
-def _lingers_on(state: _KeyState, linger: Linger, now: float) -> bool:
-    """Whether calls are still waited for, and nothing waits that should not."""
-    queue = state.queue
-    if state.overtaken or now >= linger.until or len(queue) >= linger.calls:
-        return False
-    return not queue or _may_wait(linger, queue[-1])
-
-
-def _may_wait(linger: Linger, call: WriteCall) -> bool:
-    """Whether a call has the time, and goes into one write with those that are waited for."""
-    return call.deadline > linger.written and _folds(linger.like, call)
-
-
-def _folds(head: WriteCall, other: WriteCall) -> bool:
-    """Whether two writes may become one: both plain commits of one member of the consumer group."""
-    if not (isinstance(head, CommitCall) and isinstance(other, CommitCall)):
-        return False
-    one, two = head.commit, other.commit
-    if one.allow_rewind or two.allow_rewind:
-        return False
-    return one.membership is two.membership or one.membership == two.membership
-
-
-_number: Callable[[CommitCall], SequenceNumber] = attrgetter("commit.number")
-
-
-def _highest(commits: list[CommitCall]) -> CommitCall:
-    """The one with the highest number, and of equals the latest."""
-    return max(reversed(commits), key=_number)
 
 
 def _longest(max_age: float | None, ttl: float) -> float:
