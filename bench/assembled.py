@@ -9,7 +9,8 @@ import argparse
 import time
 
 from gateway.checkpoints.core import CoreSettings
-from gateway.checkpoints.service import Caller, CheckpointService
+from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.waits import Caller
 from gateway.deadline import Until, forever
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, SequenceNumber
 from gateway.rpc.calls import unseen

@@ -19,7 +19,7 @@ import psutil
 
 from bench.assembled import fill, key, service
 from bench.parts import ROOT, Figure, Pace, dis, gateway, tied
-from gateway.checkpoints.service import Caller
+from gateway.checkpoints.waits import Caller
 from gateway.model import Checkpoint, Commit, SequenceNumber
 from gateway.telemetry.metrics import Metrics
 

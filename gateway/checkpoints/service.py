@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -14,16 +13,26 @@ import structlog
 
 from gateway.checkpoints.cache import CheckpointCache, Known
 from gateway.checkpoints.core import Core, CoreSettings
+from gateway.checkpoints.listings import Listings
 from gateway.checkpoints.snapshots import CachedKey, Lane
 from gateway.checkpoints.store import CheckpointStore
+from gateway.checkpoints.waits import (
+    CACHED,
+    AwaitedCommit,
+    AwaitedDelete,
+    AwaitedRead,
+    Caller,
+    ReadWish,
+    SubmittedCommit,
+    Waiting,
+    answer_calls,
+)
 from gateway.checkpoints.watch import Watch, Watches
 from gateway.checkpoints.work import (
     Answer,
     Call,
     Changed,
-    CommitCall,
     CommitResult,
-    DeleteCall,
     Deleted,
     Effect,
     Event,
@@ -31,7 +40,6 @@ from gateway.checkpoints.work import (
     Linger,
     Note,
     Outdated,
-    ReadCall,
     ReadJob,
     ReadResult,
     Result,
@@ -41,17 +49,14 @@ from gateway.checkpoints.work import (
 from gateway.checkpoints.workers import Later, Workers
 from gateway.errors import (
     CommitOutcomeUnknown,
-    DeadlineTooShort,
     DeleteOutcomeUnknown,
-    Draining,
     GatewayError,
     OutcomeUnknown,
     Overloaded,
-    ReadTimedOut,
 )
 from gateway.limit import LogLimit
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, PartitionState
-from gateway.trace import Trace, untraced
+from gateway.trace import Trace
 
 ResultT = TypeVar("ResultT")
 CallT = TypeVar("CallT", bound=Call)
@@ -71,114 +76,6 @@ _LOGGED = {
 """What goes well, and whoever looks for a lost record later wants to know. What is refused the edge logs."""
 
 
-class Waiting:
-    """Some calls of one caller; :meth:`wait` returns when all are answered, or its time is over."""
-
-    def __init__(self, count: int) -> None:
-        self.results: list[Result | None] = [None] * count
-        self._left = count
-        self._lock = threading.Lock()
-        self._all = threading.Lock()
-        """free once all answers have come: an Event does the same, and takes four times as long"""
-        self._all.acquire()
-
-    def answer(self, place: int, result: Result) -> None:
-        """Take an answer."""
-        self.answer_all((place,), result)
-
-    def answer_all(self, places: Sequence[int], result: Result) -> None:
-        """Take the answer to several."""
-        with self._lock:
-            for place in places:
-                self.results[place] = result
-            self._left -= len(places)
-            if not self._left:
-                self._all.release()
-
-    def no_more_than(self, count: int) -> None:
-        """There are only so many calls."""
-        if count == len(self.results):
-            return
-        with self._lock:
-            self._left -= len(self.results) - count
-            del self.results[count:]
-            if not self._left:
-                self._all.release()
-
-    @property
-    def done(self) -> bool:
-        """Whether all answers have come."""
-        return not self._left
-
-    def wait(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` for the last answer; tells whether it has come."""
-        return self.done or self._all.acquire(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX)))
-
-
-def _nobody(place: int, result: Result) -> None:
-    """Takes an answer that nobody waits for."""
-
-
-@dataclass(slots=True, eq=False)
-class _Read(ReadCall):
-    answer: Callable[[int, Result], None] = _nobody
-    place: int = 0
-
-    def answered(self, result: Result) -> None:
-        self.answer(self.place, result)
-
-
-@dataclass(slots=True, eq=False)
-class _Commit(CommitCall):
-    waiting: Waiting
-    place: int
-
-    def answered(self, result: Result) -> None:
-        self.waiting.answer(self.place, result)
-
-
-@dataclass(slots=True, eq=False)
-class _Submitted(CommitCall):
-    answer: Callable[[Result], None]
-
-    def answered(self, result: Result) -> None:
-        self.answer(result)
-
-
-@dataclass(slots=True, eq=False)
-class _Delete(DeleteCall):
-    answer: Callable[[int, Result], None] = _nobody
-    place: int = 0
-
-    def answered(self, result: Result) -> None:
-        self.answer(self.place, result)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who waits. ``deadline`` is on the service's clock, in seconds.
-
-    ``on_gone`` takes what is to be done when the caller goes away before it is answered. ``trace`` is its place in a
-    trace, if it has one. ``waiting`` surrounds the time in which it waits, so that its thread can be made up for; it
-    raises :class:`gateway.errors.Overloaded` where too many wait.
-    """
-
-    deadline: float
-    on_gone: Callable[[Callable[[], None]], object] = lambda leave: None
-    trace: Trace | None = None
-    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
-
-
-@dataclass(frozen=True, slots=True)
-class ReadWish:
-    """How a caller wants to read: ``fresh`` asks DIS, ``max_age`` (seconds) bounds what the cache has."""
-
-    fresh: bool = False
-    max_age: float | None = None
-    allow_stale: bool = False
-
-
-CACHED = ReadWish()
 Counter = Callable[[Event, int, float | None], None]
 """Hears what has happened, how often, and the age in seconds of what was served from the cache."""
 
@@ -205,9 +102,8 @@ class CheckpointService:
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _idle: threading.Condition = field(init=False, default_factory=threading.Condition)
     _writing: int = field(init=False, default=0)
-    _listing: set[Callable[[], None]] = field(init=False, default_factory=set)
-    _draining: bool = field(init=False, default=False)
     _workers: Workers = field(init=False)
+    _listings: Listings = field(init=False)
     _later: Later = field(init=False)
     _watches: Watches = field(init=False, default_factory=Watches)
     _limit: LogLimit = field(init=False)
@@ -216,6 +112,7 @@ class CheckpointService:
         self.cache = CheckpointCache(self.max_entries)
         self._core = Core(self.settings, self.cache, self.clock)
         self._workers = Workers(self.concurrency, "upstream")
+        self._listings = Listings(self.store, self._workers.put, self.clock)
         self._later = Later(self.clock, "linger")
         self._limit = LogLimit(self.clock)
 
@@ -232,13 +129,13 @@ class CheckpointService:
         allowed. The caller's deadline bounds its wait; a write that was sent is followed to its end.
         """
         waiting = Waiting(1)
-        call = _Commit(commit.key, caller.deadline, commit, waiting, 0, trace=caller.trace)
+        call = AwaitedCommit(commit.key, caller.deadline, commit, waiting, 0, trace=caller.trace)
         return _expected(self._written(call, self._core.commit, waiting, caller), CommitResult)
 
     def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
-        call = _Delete(key, caller.deadline, answer=waiting.answer, trace=caller.trace)
+        call = AwaitedDelete(key, caller.deadline, answer=waiting.answer, trace=caller.trace)
         _expected(self._written(call, self._core.delete, waiting, caller), Deleted)
 
     def find(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
@@ -252,7 +149,7 @@ class CheckpointService:
         """The checkpoints of many keys, in order; an error stands in its own place."""
         waiting = Waiting(len(keys))
         calls = [
-            _Read(
+            AwaitedRead(
                 key,
                 caller.deadline,
                 wish.fresh,
@@ -281,11 +178,11 @@ class CheckpointService:
         still being read.
         """
         waiting = Waiting(most)
-        calls: list[_Commit] = []
+        calls: list[AwaitedCommit] = []
         with caller.waiting():
             rest, deadline, trace = enumerate(commits), caller.deadline, caller.trace
             while some := [
-                _Commit(commit.key, deadline, commit, waiting, place, trace=trace)
+                AwaitedCommit(commit.key, deadline, commit, waiting, place, trace=trace)
                 for place, commit in islice(rest, _AT_A_TIME)
             ]:
                 calls += some
@@ -302,7 +199,7 @@ class CheckpointService:
 
         Returns a function that gives up the wait.
         """
-        call = _Submitted(commit.key, deadline, commit, answer, trace=trace)
+        call = SubmittedCommit(commit.key, deadline, commit, answer, trace=trace)
         with self._lock:
             effects = self._core.commit(call)
         self._perform(effects)
@@ -315,41 +212,9 @@ class CheckpointService:
 
         What it shows to be outdated is dropped from the cache.
         """
-        seconds = caller.deadline - self.clock()
-        if seconds <= 0:
-            raise DeadlineTooShort("no time was left to ask DIS; nothing was sent")
         with self._lock:
             order = self._core.next_order()
-        traces = untraced if caller.trace is None else partial(_only, caller.trace)
-        over, gone = threading.Event(), threading.Event()
-        heard: list[PartitionPage | GatewayError] = []
-
-        def leave() -> None:
-            gone.set()
-            over.set()
-
-        def ask() -> None:
-            try:
-                until = partial(_unless, gone, caller.deadline)
-                heard.append(self.store.partitions(stream, app, after, limit, until, traces))
-            except GatewayError as error:
-                heard.append(error)
-            finally:
-                over.set()
-
-        with caller.waiting(), self._ended_by_drain(leave):
-            self._workers.put(ask)
-            if caller.on_gone(leave) is False:
-                leave()
-            over.wait(min(seconds, threading.TIMEOUT_MAX))
-        if not heard:
-            leave()  # it is not sent any more
-            if self._draining:
-                raise Draining("the gateway is stopping", retry_after=1.0)
-            raise ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0)
-        page = heard[0]
-        if isinstance(page, GatewayError):
-            raise page
+        page = self._listings.page(stream, app, after, limit, caller)
         self.saw_partitions(page.partitions)
         with self._lock:
             effects = self._core.listed(order, [(one.key, one.number) for one in page.partitions])
@@ -374,26 +239,11 @@ class CheckpointService:
 
     # inside
 
-    @contextmanager
-    def _ended_by_drain(self, leave: Callable[[], None]) -> Iterator[None]:
-        with self._lock:
-            if self._draining:
-                raise Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
-            self._listing.add(leave)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._listing.discard(leave)
-
     def drain(self) -> None:
         """Answer what waits, with ``GATEWAY_DRAINING``, and take nothing more; what was sent goes on."""
         with self._lock:
-            self._draining = True
-            leaving = list(self._listing)
             effects = self._core.drain()
-        for leave in leaving:
-            leave()
+        self._listings.drain()
         self._perform(effects)
 
     def abandon(self) -> None:
@@ -454,7 +304,7 @@ class CheckpointService:
         if not self._watches.watched(key):
             return
         with self._lock:
-            effects = self._core.read(_Read(key, self.clock() + _REFRESH_SECONDS, True))
+            effects = self._core.read(AwaitedRead(key, self.clock() + _REFRESH_SECONDS, True))
         self._perform(effects)
 
     def _written(self, call: CallT, event: Callable[[CallT], list[Effect]], waiting: Waiting, caller: Caller) -> Result:
@@ -497,7 +347,7 @@ class CheckpointService:
         self._tell(others)
         for answer in effects:
             if isinstance(answer, Answer):
-                _answer(answer.calls, answer.result)
+                answer_calls(answer.calls, answer.result)
         for note in notes:
             self._log(note)
 
@@ -560,37 +410,12 @@ class CheckpointService:
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
 
 
-def _answer(calls: Sequence[Call], result: Result) -> None:
-    """Tell the callers how their calls ended: those of one batch that stand together at once."""
-    waiting: Waiting | None = None
-    places: list[int] = []
-    for call in calls:
-        if not isinstance(call, _Commit):
-            call.answered(result)
-            continue
-        if call.waiting is not waiting:
-            if waiting is not None:
-                waiting.answer_all(places, result)
-            waiting, places = call.waiting, []
-        places.append(call.place)
-    if waiting is not None:
-        waiting.answer_all(places, result)
-
-
-def _unless(gone: threading.Event, deadline: float) -> float:
-    return 0.0 if gone.is_set() else deadline
-
-
 def _expected(result: Result, kind: type[ResultT]) -> ResultT:
     if isinstance(result, GatewayError):
         raise result
     if not isinstance(result, kind):
         raise TypeError(f"{result!r} is no {kind.__name__}")
     return result
-
-
-def _only(trace: Trace) -> Sequence[Trace]:
-    return (trace,)
 
 
 def _unexpected(job: Job) -> GatewayError:

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from gateway.checkpoints.service import Caller
+from gateway.checkpoints.waits import Caller
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge
 from gateway.rpc.admission import Admit, Permit, anybody, name_of
 from gateway.rpc.calls import MethodCalls

@@ -7,7 +7,7 @@ from functools import lru_cache
 from google.protobuf.message import DecodeError
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import ReadWish
+from gateway.checkpoints.waits import ReadWish
 from gateway.checkpoints.work import CommitResult, ReadResult, Result, Source
 from gateway.errors import GatewayError, InvalidField
 from gateway.model import (

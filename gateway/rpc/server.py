@@ -13,7 +13,8 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import Caller, CheckpointService
+from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.waits import Caller
 from gateway.errors import ListenError
 from gateway.rpc.admission import Admission, CallersSettings, Permit
 from gateway.rpc.calls import CallsOf, unseen

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import Caller, CheckpointService
+from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.waits import Caller
 from gateway.checkpoints.work import ReadResult, Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit

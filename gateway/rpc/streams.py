@@ -12,7 +12,8 @@ import grpc
 import structlog
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import Caller, CheckpointService
+from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.waits import Caller
 from gateway.checkpoints.work import Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField, Overloaded
 from gateway.rpc import messages

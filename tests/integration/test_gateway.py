@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.checkpoints.service import Caller
+from gateway.checkpoints.waits import Caller
 from gateway.config import CacheConfig, Config, CredentialsConfig, LimitsConfig, ServerConfig
 from gateway.dis.signing import SigningDialect
 from gateway.emulator import Emulator

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.core import CoreSettings
-from gateway.checkpoints.service import Caller, CheckpointService
+from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.waits import Caller
 from gateway.deadline import Until
 from gateway.errors import CallerNotAllowed, GatewayError
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, SequenceNumber

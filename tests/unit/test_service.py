@@ -14,7 +14,8 @@ import pytest
 from gateway.checkpoints import reads as cached
 from gateway.checkpoints.cache import Known
 from gateway.checkpoints.core import CoreSettings, RegressPolicy
-from gateway.checkpoints.service import Caller, CheckpointService, ReadWish
+from gateway.checkpoints.service import CheckpointService
+from gateway.checkpoints.waits import Caller, ReadWish
 from gateway.checkpoints.work import CommitResult, Event, ReadResult, Result, Source
 from gateway.deadline import Until, forever
 from gateway.errors import (
@@ -782,6 +783,16 @@ def test_a_list_shows_what_is_outdated_and_it_is_served_no_more(rig: Rig) -> Non
     rig.store.values[KEY] = checkpoint(25, metadata="elsewhere")
     assert rig.service.partitions("stream", "app", "", 100, FOREVER).partitions[0].lag == 75
     assert rig.read().checkpoint == checkpoint(25, metadata="elsewhere")
+
+
+def test_a_list_that_fails_unexpectedly_says_so_and_not_that_time_is_over(rig: Rig) -> None:
+    def hook() -> None:
+        raise ZeroDivisionError
+
+    rig.store.hooks["list"] = hook
+    with pytest.raises(GatewayError, match="failed unexpectedly") as caught:
+        rig.service.partitions("stream", "app", "", 100, FOREVER)
+    assert caught.value.status is Status.INTERNAL
 
 
 def test_a_list_that_a_commit_overtook_takes_nothing_back(rig: Rig) -> None:
