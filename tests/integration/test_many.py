@@ -20,7 +20,7 @@ from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
 from gateway.config import Config, ServerConfig
 from gateway.emulator import Emulator
-from gateway.rpc import streams
+from gateway.rpc import streamed
 from tests.support import APP, STREAM, Client, Running, config_for, key, wait_until
 
 Start = Callable[[Config], Running]
@@ -292,7 +292,7 @@ def test_a_stream_takes_no_more_than_its_backlog(emulator: Emulator, client: Cli
 def test_a_stream_that_had_no_room_goes_on_when_answers_leave(
     emulator: Emulator, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "MAX_UNANSWERED", 3)
+    monkeypatch.setattr(streamed, "MAX_UNANSWERED", 3)
     emulator.inject("hold", method="POST", path_contains="checkpoints")
     requests = [pb.StreamCommitsRequest(id=number, commit=commit(number)) for number in range(50)]
     call = client.stub.StreamCommits(iter(requests), timeout=20)
