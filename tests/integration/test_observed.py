@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.config import Config, CredentialsConfig, RetryConfig, ServerConfig
+from gateway.config import Config, CredentialsConfig, LogConfig, LogLevel, RetryConfig, ServerConfig
 from gateway.emulator import Emulator
 from tests.support import STREAM, Running, config_for, key, wait_until
 
@@ -162,6 +162,17 @@ def test_good_calls_leave_no_line_even_if_dis_was_asked_twice(
     running.client.commit(10)
     assert emulator.request_count() == 3
     assert [line for line in lines if line["log_level"] != "debug"] == []
+
+
+def test_at_debug_each_good_call_is_a_line_and_a_cached_read_too(
+    emulator: Emulator, start: Start, lines: list[Any]
+) -> None:
+    running = start(config_for(emulator, log=LogConfig(level=LogLevel.DEBUG)))
+    running.client.commit(10)
+    for _ in range(3):
+        running.client.get()
+    ended = [line["method"] for line in lines if line["event"] == "rpc_ended"]
+    assert ended == ["CommitCheckpoint"] + ["GetCheckpoint"] * 3
 
 
 def test_what_a_caller_did_wrong_is_one_quiet_line(running: Running, lines: list[Any]) -> None:

@@ -56,6 +56,14 @@ def test_what_was_not_used_goes_before_what_was() -> None:
     assert left(cache) == {0, 2, 4, 6, 8, *range(10, 15)}
 
 
+def test_one_that_was_not_used_is_found_behind_many_that_were() -> None:
+    cache = filled(100)
+    for number in range(90):
+        cache.get(key(number))
+    cache.put(key(100), Known(1, 1, 0.0))
+    assert left(cache) == {*range(101)} - {90}
+
+
 def test_what_is_committed_again_and_again_is_used() -> None:
     cache = filled(10)
     cache.put(key(0), Known(2, 2, 1.0))
@@ -65,10 +73,10 @@ def test_what_is_committed_again_and_again_is_used() -> None:
 
 def test_looking_at_the_latest_is_no_use() -> None:
     cache = filled(10)
-    for _ in range(3):
-        assert len(cache.latest(10)) == 10
+    cache.get(key(0))
+    assert len(cache.latest(10)) == 10
     cache.put(key(10), Known(1, 1, 0.0))
-    assert left(cache) == set(range(1, 11))
+    assert left(cache) == {0, *range(2, 11)}
 
 
 def test_a_use_counts_until_its_turn_and_no_longer() -> None:

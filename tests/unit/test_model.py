@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from copy import copy, deepcopy
 
@@ -22,6 +23,8 @@ from gateway.model import (
 )
 
 KEY = CheckpointKey("stream", "app", "0")
+_PARTITION = re.compile(r"shardId-[0-9]{10}|0|[1-9][0-9]{0,9}", re.ASCII)
+"""What the DIS API reference takes."""
 
 
 @given(st.integers(0, 9_999_999_999))
@@ -36,12 +39,39 @@ def test_both_spellings_of_a_partition_make_one_key(number: int) -> None:
 @pytest.mark.parametrize(
     "partition",
     ["", "00", "01", "shardId-1", "shardId-", "shardId-00000000001", "-1", "abc", "00000000001", "10000000000", " 0"]
-    + ["0 ", "0\n", "+0", "٣", "shardid-0000000000", "shardId-000000000٣", "0.0", "0x1", "shardId-0000000000\n"],
+    + [
+        "shardId-abcdefghij",
+        "shardId-000000000x",
+        "shardId--000000001",
+        "shardId-000000000\n",
+        "0 ",
+        "0\n",
+        "+0",
+        "٣",
+        "shardid-0000000000",
+        "shardId-000000000٣",
+        "0.0",
+        "0x1",
+        "shardId-0000000000\n",
+    ],
 )
 def test_any_other_spelling_of_a_partition_is_refused(partition: str) -> None:
     with pytest.raises(InvalidField) as caught:
         CheckpointKey("s", "a", partition)
     assert caught.value.field == "partition_id"
+
+
+@given(
+    st.text("019\n x٣²", min_size=1, max_size=11)
+    | st.text("0189ax-\n٣²", min_size=9, max_size=11).map("shardId-".__add__)
+    | st.from_regex(_PARTITION, fullmatch=True)
+)
+def test_a_partition_is_taken_if_dis_would_take_it(value: str) -> None:
+    if _PARTITION.fullmatch(value):
+        assert canonical_partition(value) == f"shardId-{value.removeprefix('shardId-'):0>10}"
+    else:
+        with pytest.raises(InvalidField):
+            canonical_partition(value)
 
 
 @given(st.integers(0, MAX_SEQUENCE_NUMBER))
