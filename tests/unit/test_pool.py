@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 
 import pytest
 
@@ -279,3 +281,23 @@ def test_a_shutdown_wakes_those_that_rest(make: Callable[..., CallPool]) -> None
     stop.start()
     stop.join(SECONDS)
     assert not stop.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the kernel knows no such threads")
+@pytest.mark.parametrize("refused", [False, True])
+def test_its_threads_let_those_go_on_who_wake_them_if_the_system_lets_them(
+    make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    if refused:
+        monkeypatch.setattr(os, "sched_setscheduler", raising(PermissionError))
+    found: SimpleQueue[int] = SimpleQueue()
+    make().submit(lambda: found.put(os.sched_getscheduler(0)))
+    assert found.get(timeout=SECONDS) == (os.SCHED_OTHER if refused else os.SCHED_BATCH)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER, "that of others stays"
+
+
+def raising(problem: type[Exception]) -> Callable[..., None]:
+    def call(*args: object) -> None:
+        raise problem
+
+    return call
