@@ -25,7 +25,7 @@ _BATCHERS = 8
 """Callers that each send batches, for partitions of their own: one alone waits for DIS most of the time."""
 _ECHOED = (16, 64)
 """With so many callers an echo is at its best."""
-LINGERING = Change("lingering", "gateway/checkpoints/lane.py", "_LINGER_SHARE = 0.5\n", "_LINGER_SHARE = 0.0\n")
+LINGERING = Change("lingering", "gateway/checkpoints/lane.py", "_LINGER_SHARE = 0.75\n", "_LINGER_SHARE = 0.0\n")
 
 
 def _rate(done: Mapping[str, Any]) -> float:

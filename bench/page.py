@@ -213,10 +213,10 @@ SECTIONS = (
         f"many keys\n{lanes.PHYSICAL:,.0f}.\n\n"
         "Callers that wait for each answer before they commit again would meet every second write: when one ends,\n"
         "the first to come back starts the next, and the others wait for the one after. So a lane lingers for those\n"
-        "of its last write, for half its time and at most 10 ms. Callers that commit while an answer is under way, as\n"
-        "consumers do that commit each record and do not wait, fold into every write. Batches are those of 8 callers,\n"
-        "each for 8 partitions of its own, and count from the first call to the last answer. Each of theirs must be\n"
-        "acknowledged, or the run fails.",
+        "of its last write, for three quarters of its time and at most 15 ms. Callers that commit while an answer is\n"
+        "under way, as consumers do that commit each record and do not wait, fold into every write. Batches are those\n"
+        "of 8 callers, each for 8 partitions of its own, and count from the first call to the last answer. Each of\n"
+        "theirs must be acknowledged, or the run fails.",
         lambda pace, known: lanes.figures(pace),
     ),
     Section(

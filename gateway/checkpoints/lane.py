@@ -12,9 +12,9 @@ from gateway.checkpoints.snapshots import Lane
 from gateway.checkpoints.work import CommitCall, Linger, ReadCall, ReadJob, WriteCall, WriteJob
 from gateway.model import CheckpointKey
 
-_LINGER_SHARE = 0.5
+_LINGER_SHARE = 0.75
 """For how much of the time of a write its callers are waited for, before the next"""
-_LINGER_MIN, _LINGER_MAX = 0.0005, 0.010
+_LINGER_MIN, _LINGER_MAX = 0.0005, 0.015
 """and the bounds of that, in seconds: below the first it is not worth while"""
 _LINGER_PAYS = 0.75
 """It paid if this share of them came"""

@@ -174,9 +174,10 @@ class CacheConfig(Section, frozen=True, kw_only=True):
 class CommitsConfig(Section, frozen=True, kw_only=True):
     """The lanes of commits: one write of a key is under way at a time, the rest waits and folds into the next.
 
-    After a write for several callers the next one waits for them to come back, about half the time of that write and
-    at most 10 ms: so a write carries all who commit one after the other, and not half of them. What cannot be folded,
-    or has no time, does not wait so; and where they do not come back, the next writes of a busy lane wait for nobody.
+    After a write for several callers the next one waits for them to come back, three quarters of the time of that
+    write and at most 15 ms: so a write carries all who commit one after the other, and not half of them. What cannot
+    be folded, or has no time, does not wait so; and where they do not come back, the next writes of a busy lane wait
+    for nobody.
     """
 
     regress: Annotated[

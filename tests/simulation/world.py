@@ -452,7 +452,7 @@ class World:
                 writes = [one.job.key for one in self.running if isinstance(one.job, WriteJob)]
                 need(len(writes) == len(set(writes)), "one write of a key is under way at a time")
             elif isinstance(effect, Linger):
-                need(0 < effect.until - self.time <= 0.0101, "a lane lingers for a moment only")
+                need(0 < effect.until - self.time <= 0.0151, "a lane lingers for a moment only")
                 self.running.append(Running(effect))
             elif isinstance(effect, Answer):
                 for call in effect.calls:

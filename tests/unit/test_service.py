@@ -458,7 +458,7 @@ def test_where_nobody_comes_back_a_lane_goes_on_by_itself(rig: Rig) -> None:
     lingering = Lingering(rig)
     waiting = submit(rig, 14)
     assert lingering.writes()[2:] == []
-    rig.clock.now += 0.01
+    rig.clock.now += 0.015
     assert waiting.outcome == "committed 14"
     wait_until(lambda: rig.service.active() == 0)
 
