@@ -68,6 +68,13 @@ class GatewayError(Exception):
         self.metadata: Mapping[str, str] = dict(metadata or {})
 
 
+def unexpected(problem: Exception | None = None) -> GatewayError:
+    """What a caller hears of a defect of the gateway. The log has the traceback: that of ``problem`` comes with it."""
+    error = GatewayError("the gateway failed unexpectedly; its log has more")
+    error.__cause__ = problem
+    return error
+
+
 class InvalidField(GatewayError):
     """A field of the request is missing or wrong. ``field`` is its path, such as ``key.partition_id``."""
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from gateway.checkpoints.store import CheckpointStore
 from gateway.checkpoints.waits import Caller
-from gateway.errors import DeadlineTooShort, Draining, GatewayError, ReadTimedOut
+from gateway.errors import DeadlineTooShort, Draining, GatewayError, ReadTimedOut, unexpected
 from gateway.model import PartitionPage
 from gateway.trace import Trace, untraced
 
@@ -48,7 +48,7 @@ class Listings:
             except GatewayError as error:
                 heard.append(error)
             except Exception:
-                heard.append(GatewayError("the gateway failed unexpectedly; its log has more"))
+                heard.append(unexpected())
                 raise  # its thread says more
             finally:
                 over.set()

@@ -53,6 +53,7 @@ from gateway.errors import (
     GatewayError,
     OutcomeUnknown,
     Overloaded,
+    unexpected,
 )
 from gateway.limit import LogLimit
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, PartitionState
@@ -420,6 +421,6 @@ def _expected(result: Result, kind: type[ResultT]) -> ResultT:
 
 def _unexpected(job: Job) -> GatewayError:
     if isinstance(job, ReadJob):
-        return GatewayError("the gateway failed unexpectedly; its log has more")
+        return unexpected()
     kind: type[OutcomeUnknown] = CommitOutcomeUnknown if job.commit is not None else DeleteOutcomeUnknown
     return kind("the gateway failed unexpectedly while it wrote; its log has more")

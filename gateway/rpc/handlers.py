@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.waits import Caller
-from gateway.errors import GatewayError, InvalidField, MessageTooLarge
+from gateway.errors import GatewayError, InvalidField, MessageTooLarge, unexpected
 from gateway.rpc.admission import Admit, Permit, anybody, name_of
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.status import rpc_status
@@ -91,13 +91,6 @@ def abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:
     """End a call with an error and its details."""
     context.abort_with_status(rpc_status(error))
     raise AssertionError("abort_with_status raises")
-
-
-def unexpected(problem: Exception) -> GatewayError:
-    """What a caller hears of a defect of the gateway; the log has its traceback."""
-    error = GatewayError("the gateway failed unexpectedly; its log has more")
-    error.__cause__ = problem
-    return error
 
 
 def about(request: Message | None) -> str:

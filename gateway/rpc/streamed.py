@@ -12,11 +12,11 @@ import structlog
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.work import Result
-from gateway.errors import CallerNotAllowed, CallerUnknown, GatewayError, InvalidField
+from gateway.errors import CallerNotAllowed, CallerUnknown, GatewayError, InvalidField, unexpected
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
-from gateway.rpc.handlers import parsed, unexpected
+from gateway.rpc.handlers import parsed
 from gateway.rpc.messages import MessageReader
 from gateway.trace import Trace
 

@@ -12,11 +12,11 @@ import grpc
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.waits import Caller
-from gateway.errors import Draining, GatewayError, Overloaded
+from gateway.errors import Draining, GatewayError, Overloaded, unexpected
 from gateway.rpc import messages
 from gateway.rpc.admission import Admission, Admit, Permit, name_of
 from gateway.rpc.calls import CallsOf, MethodCalls, unseen
-from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed, unexpected
+from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.streamed import StreamedCommits
 from gateway.trace import Trace
