@@ -136,7 +136,7 @@ class CheckpointService:
     def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
-        call = AwaitedDelete(key, caller.deadline, answer=waiting.answer, trace=caller.trace)
+        call = AwaitedDelete(key, caller.deadline, waiting, trace=caller.trace)
         _expected(self._written(call, self._core.delete, waiting, caller), Deleted)
 
     def find(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:

@@ -93,13 +93,12 @@ class SubmittedCommit(CommitCall):
 
 @dataclass(slots=True, eq=False)
 class AwaitedDelete(DeleteCall):
-    """A delete whose answer goes to its place."""
+    """A delete that stands alone."""
 
-    answer: Callable[[int, Result], None] = _nobody
-    place: int = 0
+    waiting: Waiting
 
     def answered(self, result: Result) -> None:
-        self.answer(self.place, result)
+        self.waiting.answer(0, result)
 
 
 @dataclass(frozen=True, slots=True)

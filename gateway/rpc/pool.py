@@ -1,8 +1,8 @@
 """Threads for unary calls: a few run at a time, and one that waits leaves its place to another.
 
 Few threads are faster than many, as one runs at a time, and each that wakes takes turns with all others: by a quarter
-where the kernel puts those before who wakes them, and by some percent where it does not. Many are needed all the same
-where each call may wait. So the number of those that run is kept, not the number of those that are.
+where the kernel puts a thread before the one that wakes it, and by some percent where it does not. Many are needed all
+the same where each call may wait. So the number of those that run is kept, not the number of those that are.
 Who waits for DIS says so. Who waits for something else, such as the message of a call whose client has sent its headers
 alone, is found out within :data:`LOOK_SECONDS`, if others wait for a thread.
 """

@@ -32,7 +32,7 @@ class CheckpointServicer:
     def get(self, request: pb.GetCheckpointRequest, caller: Caller, permit: Permit) -> pb.GetCheckpointResponse:
         """``GetCheckpoint``."""
         key = self._reader.key(request)
-        permit(key.stream_name, key.app_name)
+        permit(*key.app)
         return messages.read_response(self._service.get(key, caller, messages.read_wish(request)))
 
     def commit(
@@ -40,7 +40,7 @@ class CheckpointServicer:
     ) -> pb.CommitCheckpointResponse:
         """``CommitCheckpoint``."""
         commit = self._reader.commit(request)
-        permit(commit.key.stream_name, commit.key.app_name)
+        permit(*commit.key.app)
         return messages.commit_response(self._service.commit(commit, caller))
 
     def delete(
@@ -48,7 +48,7 @@ class CheckpointServicer:
     ) -> pb.DeleteCheckpointResponse:
         """``DeleteCheckpoint``."""
         key = self._reader.key(request)
-        permit(key.stream_name, key.app_name)
+        permit(*key.app)
         self._service.delete(key, caller)
         return pb.DeleteCheckpointResponse()
 
@@ -73,7 +73,7 @@ class CheckpointServicer:
         for place, message in enumerate(request.keys):
             try:
                 key = self._reader.bare_key(message, f"keys[{place}]")
-                permit(key.stream_name, key.app_name)
+                permit(*key.app)
                 read.append(key)
             except (InvalidField, CallerNotAllowed) as error:
                 read.append(error)

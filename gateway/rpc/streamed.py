@@ -113,7 +113,7 @@ class StreamedCommits:
             if not request.HasField("commit"):
                 raise InvalidField("commit", "is mandatory")
             commit = self._reader.commit(request.commit)
-            self._permit(commit.key.stream_name, commit.key.app_name)
+            self._permit(*commit.key.app)
         except InvalidField as error:
             wrong = error if error.field == "commit" else error.under("commit")
             self._calls.item(None, wrong, None)

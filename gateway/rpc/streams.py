@@ -205,7 +205,7 @@ class StreamServicer:
         messages.check_count("keys", len(request.keys))
         keys = [self._reader.bare_key(key, f"keys[{place}]") for place, key in enumerate(request.keys)]
         for key in keys:
-            permit(key.stream_name, key.app_name)
+            permit(*key.app)
         news = threading.Semaphore(0)
         ended = threading.Event()
 
@@ -219,7 +219,7 @@ class StreamServicer:
             self._service.present(watch, keys, Caller(self._clock() + _PRESENT_TIMEOUT, trace=trace))
             while not ended.is_set():
                 for key, checkpoint in watch.take():
-                    permit(key.stream_name, key.app_name)  # the callers may be others by now
+                    permit(*key.app)  # the callers may be others by now
                     yield messages.watch_response(key, checkpoint).SerializeToString()
                 news.acquire()
         finally:
