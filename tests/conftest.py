@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.rpc.environment import prepare
+
+prepare()  # as the program does: gRPC is loaded by what follows
+
 import contextlib
 import ssl
 from collections.abc import Callable, Iterator

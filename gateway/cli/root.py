@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 
 from gateway.cli.exits import Exit
 from gateway.errors import ConfigurationError
+from gateway.rpc.environment import prepare
 
 PROGRAM = "dis-gateway"
 
@@ -75,6 +75,5 @@ def root() -> None:
 
 def main() -> None:
     """The entry point of ``dis-gateway``."""
-    # gRPC writes lines of its own to standard error, one for each handshake that fails: they are no JSON
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    prepare()  # gRPC is not loaded yet: only commands load it
     root.main(prog_name=PROGRAM)

@@ -9,18 +9,17 @@ alone, is found out within :data:`LOOK_SECONDS`, if others wait for a thread.
 
 from __future__ import annotations
 
-import os
 import threading
-import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from queue import SimpleQueue
 from typing import Any
 
 import structlog
 
 from gateway.errors import Overloaded
+from gateway.rpc.scheduling import let_others_go_on
 
 RUNNING = 8
 """Threads that run at a time: with five a cached read costs 6% more, with ten as much, with 64 up to 4% more."""
@@ -36,11 +35,21 @@ _Job = tuple[Callable[..., object], tuple[Any, ...]]
 class _Worker:
     """A thread of the pool. ``turn`` counts its calls; ``away``: it has a call, and no place among those that run."""
 
-    __slots__ = ("away", "turn")
+    __slots__ = ("_woken", "away", "turn")
 
     def __init__(self) -> None:
         self.turn = 0
         self.away = False
+        self._woken = threading.Lock()
+        self._woken.acquire()
+
+    def sleep(self) -> None:
+        """Until it is woken, or at once if it was."""
+        self._woken.acquire()
+
+    def wake(self) -> None:
+        """By whoever took it from the list that it was on: so once for each sleep."""
+        self._woken.release()
 
 
 class _Waiting(AbstractContextManager[None]):
@@ -64,8 +73,10 @@ class CallPool:
 
     Where ``most`` calls are here already, those that wait for a thread included, further ones are refused.
 
-    A call that does not wait takes no lock here. Whoever puts a call into the queue looks for a missing thread after
-    that, and whoever takes a thread away looks at the queue after that: one of them sees what the other did.
+    A call that does not wait takes no lock that others hold. Whoever puts a call into the queue looks for a thread that
+    has nothing to do, or is missing, after that; and whoever has nothing to do, or takes a thread away, looks at the
+    queue after that: one of them sees what the other did. The thread that was busy last is woken first: what it needs
+    is still near.
     """
 
     def __init__(self, waiting: int, most: int, name: str, running: int = RUNNING) -> None:
@@ -73,30 +84,36 @@ class CallPool:
         self._most = most
         self._name = name
         self._running = running
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._free: list[_Worker] = []
+        """those that may run and have nothing to do, the one that was busy last at the end"""
         self._busy: set[_Worker] = set()
         self._mine = threading.local()
-        self._wake: SimpleQueue[None] = SimpleQueue()
         self._looking = False
         self._look = threading.Event()
         self._lock = threading.Lock()
         """for what follows, some of which is looked at without it as well"""
         self._threads: list[threading.Thread] = []
         self._away = 0
-        self._resting = 0
+        self._rested: list[_Worker] = []
         self._active = 0
         """threads that run a call or wait for one"""
-        self._closed = False
+        self._closed = threading.Event()
 
     @property
     def here(self) -> int:
         """How many calls are here, those that wait for a thread included."""
-        return self._jobs.qsize() + len(self._busy)
+        return len(self._jobs) + len(self._busy)
+
+    @property
+    def free(self) -> int:
+        """How many threads may run and have nothing to do."""
+        return len(self._free)
 
     @property
     def resting(self) -> int:
         """How many threads have nothing to do, and are not needed for those that may run."""
-        return self._resting
+        return len(self._rested)
 
     def submit(self, job: Callable[..., object], /, *args: Any) -> Future[None] | None:
         """Have it carried out, or refused: then :meth:`check` raises within it.
@@ -106,10 +123,12 @@ class CallPool:
         """
         future = None
         if self.here < self._most:
-            self._jobs.put((job, args))
+            self._jobs.append((job, args))
         else:
             future = Future[None]()
-            self._jobs.put((self._refused, (future, job, args)))
+            self._jobs.append((self._refused, (future, job, args)))
+        if self._free:
+            self._wake_free()
         if self._active < self._running:
             self._add()
         if not self._looking:
@@ -131,19 +150,21 @@ class CallPool:
         with self._lock:
             if not worker.away and not self._leave(worker):
                 raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
-        if not self._jobs.empty():
+        if self._jobs:
             self._add()
 
     def shutdown(self) -> None:
         """Let the threads go, and return when they have gone; no calls come any more."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
         self._look.set()
-        self._jobs.put(None)  # each passes it on
         place = 0
         while place < len(self._threads):  # a call that ends may still need another thread
-            for _ in range(self._resting):
-                self._wake.put(None)
+            while self._free:
+                self._wake_free()
+            with self._lock:
+                while self._rested:
+                    self._rested.pop().wake()
             self._threads[place].join()
             place += 1
 
@@ -153,9 +174,8 @@ class CallPool:
             if self._active >= self._running:
                 return
             self._active += 1
-            if self._resting:
-                self._resting -= 1
-                self._wake.put(None)
+            if self._rested:
+                self._rested.pop().wake()
             elif not self._start(self._work):
                 self._active -= 1  # those that there are carry it out
             elif len(self._threads) == 1:
@@ -171,18 +191,30 @@ class CallPool:
         self._threads.append(thread)
         return True
 
+    def _wake_free(self) -> None:
+        try:
+            worker = self._free.pop()
+        except IndexError:  # it has found something to do, or another was quicker
+            return
+        worker.wake()
+
     def _work(self) -> None:
-        _let_others_go_on()
+        let_others_go_on()
         me = self._mine.worker = _Worker()
         self._mine.refused = False
         while True:
-            if self._active > self._running and self._may_rest():
-                self._wake.get()
+            if self._active > self._running and self._may_rest(me):
+                if self._jobs:  # it may have been woken for one, which is another's then
+                    self._wake_free()
+                me.sleep()
                 continue
-            job = self._jobs.get()
-            if job is None:
-                self._jobs.put(None)
-                return
+            try:
+                job = self._jobs.popleft()
+            except IndexError:
+                if self._closed.is_set():
+                    return
+                self._wait(me)
+                continue
             me.turn += 1
             self._busy.add(me)
             self._carry_out(*job)
@@ -191,12 +223,24 @@ class CallPool:
             if me.away:
                 self.come_back(me)
 
-    def _may_rest(self) -> bool:
+    def _wait(self, me: _Worker) -> None:
+        """Until there may be something to do."""
+        self._free.append(me)
+        if self._jobs or self._closed.is_set():  # it came before it could see that this one is free
+            try:
+                self._free.remove(me)
+            except ValueError:  # it was woken
+                pass
+            else:
+                return
+        me.sleep()
+
+    def _may_rest(self, me: _Worker) -> bool:
         with self._lock:
-            if self._active <= self._running or self._closed:
+            if self._active <= self._running or self._closed.is_set():
                 return False
             self._active -= 1
-            self._resting += 1
+            self._rested.append(me)
             return True
 
     def _leave(self, worker: _Worker) -> bool:
@@ -220,22 +264,22 @@ class CallPool:
         """Find calls that hold a thread and do not run, while others wait for one."""
         seen: dict[_Worker, int] = {}
         idle = 0
-        while not self._closed:
+        while not self._closed.is_set():
             self._look.wait()
-            if self._jobs.empty():
+            if not self._jobs:
                 seen, idle = {}, idle + 1
                 if idle > _IDLE_LOOKS:
                     idle = 0
                     self._look.clear()
                     self._looking = False
-                    if not self._jobs.empty() or self._closed:  # it came before it could see that nobody looks
+                    if self._jobs or self._closed.is_set():  # it came before it could see that nobody looks
                         self._looking = True
                         self._look.set()
                     continue
             else:
                 idle = 0
                 seen = self._look_at(seen)
-            time.sleep(LOOK_SECONDS)
+            self._closed.wait(LOOK_SECONDS)
 
     def _look_at(self, seen: dict[_Worker, int]) -> dict[_Worker, int]:
         with self._lock:
@@ -261,20 +305,3 @@ class CallPool:
             job(*args)
         except BaseException:
             log.exception("call_failed_unexpectedly")
-
-
-def _let_others_go_on() -> None:
-    """Have the kernel put this thread behind the one that wakes it, and not before it, where it knows how.
-
-    Threads of a pool are woken by others of this process, which have the interpreter: put before them, one only waits
-    for it, at the price of two switches. Threads that the network wakes must not be so patient: where other processes
-    want the processor, it would cost a call milliseconds. See ``SCHED_BATCH`` in sched(7).
-    """
-    batch = getattr(os, "SCHED_BATCH", None)
-    if batch is None:
-        return
-    try:
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:  # and nobody wants it otherwise
-            os.sched_setscheduler(0, batch, os.sched_param(0))
-    except OSError as error:
-        log.debug("scheduling_refused", problem=str(error))

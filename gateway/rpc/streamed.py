@@ -18,6 +18,7 @@ from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.handlers import parsed
 from gateway.rpc.messages import MessageReader
+from gateway.rpc.scheduling import let_others_go_on
 from gateway.trace import Trace
 
 MAX_UNANSWERED = 1000
@@ -58,7 +59,11 @@ class StreamedCommits:
         self._last: tuple[Result, bytes] | None = None
 
     def read(self, requests: Iterator[bytes]) -> None:
-        """Take commits until the client has no more, the stream breaks, or :meth:`take_no_more` is called."""
+        """Take commits until the client has no more, the stream breaks, or :meth:`take_no_more` is called.
+
+        In a thread of its own.
+        """
+        let_others_go_on()
         try:
             for data in requests:
                 if not self._begin():

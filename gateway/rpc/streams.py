@@ -18,6 +18,7 @@ from gateway.rpc.admission import Admission, Admit, Permit, name_of
 from gateway.rpc.calls import CallsOf, MethodCalls, unseen
 from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
 from gateway.rpc.messages import MessageReader
+from gateway.rpc.scheduling import let_others_go_on
 from gateway.rpc.streamed import StreamedCommits
 from gateway.trace import Trace
 
@@ -83,7 +84,7 @@ class StreamServicer:
         self._max_message = max_message
         self._clock = clock
         self._room = threading.BoundedSemaphore(max_streams)
-        self._pool = ThreadPoolExecutor(max_streams + _SPARE_THREADS, thread_name_prefix="stream")
+        self._pool = ThreadPoolExecutor(max_streams + _SPARE_THREADS, "stream", let_others_go_on)
         self._lock = threading.Lock()
         self._open: set[Stream] = set()
         self._stopping = False

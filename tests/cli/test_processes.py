@@ -25,7 +25,7 @@ KEY = ("--stream", STREAM, "--app", APP, "--partition", "0")
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DISGW_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DISGW_", "GRPC_"))}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 
 
@@ -102,6 +102,31 @@ def serving(emulator: Emulator, **more: str) -> dict[str, str]:
 
 def address_in(line: str) -> str:
     return str(json.loads(line)["listen"][0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell what a thread did")
+@pytest.mark.parametrize("chosen", [{}, {"GRPC_EXPERIMENTS": "event_engine_listener"}], ids=["by default", "otherwise"])
+def test_calls_are_not_handed_over_by_threads_of_their_own_unless_that_is_wanted(
+    begin: Callable[..., Process], emulator: Emulator, chosen: dict[str, str]
+) -> None:
+    gateway = begin("serve", **serving(emulator, **chosen))
+    client = Client(address_in(gateway.wait_for('"serving"')))
+    client.commit(1)
+    before, calls = woken(gateway.process.pid, "event_engine"), 1000
+    for _ in range(calls):
+        client.get()
+    assert (woken(gateway.process.pid, "event_engine") - before > calls) is bool(chosen)
+
+
+def woken(process: int, threads: str) -> int:
+    """How often the threads of a name, of all that a process has, have gone to sleep."""
+    count = 0
+    for folder in Path(f"/proc/{process}/task").iterdir():
+        if (folder / "comm").read_text().strip() == threads:
+            found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", (folder / "status").read_text(), re.MULTILINE)
+            assert found is not None
+            count += int(found[1])
+    return count
 
 
 def test_serve_dev_needs_nothing_else_and_other_processes_commit_and_read(

@@ -163,6 +163,48 @@ def test_those_that_have_waited_do_not_run_beside_too_many_for_long(make: Callab
     assert busy.most <= 2
 
 
+def test_a_call_is_not_left_to_one_that_rests(make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.rpc.pool.LOOK_SECONDS", STANDS_STILL)  # nobody finds it out
+    pool = make(waiting=1, running=2)
+    away, back, go = threading.Event(), threading.Event(), threading.Event()
+
+    def come_back() -> None:
+        with pool.waiting():
+            away.set()
+            assert back.wait(STANDS_STILL)
+        back.clear()
+        assert go.wait(STANDS_STILL)
+
+    pool.submit(come_back)
+    assert away.wait(SECONDS)
+    others = Jobs(pool)
+    others.submit(others.run, 2)
+    others.begin(2)
+    others.go.set()
+    wait_until(lambda: pool.here == 1)
+    back.set()
+    wait_until(lambda: not back.is_set())  # it runs, beside two that have nothing to do
+    done = threading.Event()
+    pool.submit(done.set)
+    assert done.wait(SECONDS)
+    go.set()
+
+
+def test_the_thread_that_was_busy_last_is_busy_again(make: Callable[..., CallPool]) -> None:
+    pool = make(running=4)
+    jobs = Jobs(pool)
+    jobs.submit(jobs.run, 4)
+    jobs.begin(4)
+    jobs.go.set()
+    found: SimpleQueue[int] = SimpleQueue()
+    threads: set[int] = set()
+    for _ in range(20):
+        wait_until(lambda: pool.here == 0 and pool.free == 4)
+        pool.submit(lambda: found.put(threading.get_ident()))
+        threads.add(found.get(timeout=SECONDS))
+    assert len(threads) == 1
+
+
 def test_more_than_may_wait_are_refused_and_keep_no_place(make: Callable[..., CallPool]) -> None:
     pool = make(waiting=1, running=1)
     jobs = Jobs(pool)
