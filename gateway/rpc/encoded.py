@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -68,9 +67,9 @@ _NANOS = [Duration(nanos=milliseconds * 1_000_000).SerializeToString() for milli
 """What says the part of an age that is less than a second: a list, as few ages come twice soon."""
 
 
-def age_of(seconds: float) -> bytes:
-    """The age of an answer, in whole milliseconds and never less than it is."""
-    whole, rest = divmod(ceil(seconds * 1000), 1000)
+def age_of(milliseconds: int) -> bytes:
+    """What an answer says of its age, which is told in whole milliseconds, and never as less than it is."""
+    whole, rest = divmod(milliseconds, 1000)
     nanos = _NANOS[rest]
     return _until_nanos(whole, len(nanos)) + nanos
 

@@ -44,6 +44,8 @@ _LONG = 0x80
 _OF_ALL_MAX = 64
 """Bytes of what a batch says of all its keys; a wish on how to read has far less."""
 BATCH_MAX = 1000
+_BATCH_LONG = BATCH_MAX * (2 + _LONG) + _OF_ALL_MAX
+"""A batch with more bytes has too many keys, or long ones."""
 PAGE_SIZE = 100
 PAGE_SIZE_MAX = 1000
 
@@ -128,13 +130,18 @@ def single_requests(batch: bytes) -> list[bytes] | None:
     first, and then what is said of them all, and where there are too many of them: what is said of all is in each.
     """
     keys: list[bytes] = []
-    place, end = 0, len(batch)
-    while place + 1 < end and batch[place] == _KEY[0]:
-        after = place + 2 + batch[place + 1]
-        if after > end or batch[place + 1] >= _LONG or len(keys) == BATCH_MAX:
+    place, end, key = 0, len(batch), _KEY[0]
+    if end > _BATCH_LONG:
+        return None
+    while place + 1 < end and batch[place] == key:
+        size = batch[place + 1]
+        after = place + 2 + size
+        if size >= _LONG or after > end:
             return None
         keys.append(batch[place:after])
         place = after
+    if len(keys) > BATCH_MAX:
+        return None
     if place == end:
         return keys
     if end - place > _OF_ALL_MAX:
@@ -145,7 +152,7 @@ def single_requests(batch: bytes) -> list[bytes] | None:
             return None
     except DecodeError:
         return None
-    return [key + of_all for key in keys]
+    return [one + of_all for one in keys]
 
 
 def read_wish(message: ReadRequest) -> ReadWish:

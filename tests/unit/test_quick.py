@@ -267,15 +267,34 @@ def batch(*partitions: str, **more: Any) -> pb.BatchGetCheckpointsRequest:
 def test_a_batch_answers_as_the_long_way(partitions: Sequence[str], passed: float, more: dict[str, Any]) -> None:
     rig = Rig(ttl=2.0)
     asked = batch(*partitions, **more)
-    rig.servicer.batch_get(asked, Caller(NOW + 10), anything)
+    rig.long(request("4"))
+    rig.now += 0.05  # they are not all as old
+    rig.servicer.batch_get(asked, Caller(rig.now + 10), anything)
     rig.now += passed
-    short, long = rig.short_batch(asked), rig.servicer.batch_get(asked, Caller(rig.now + 10), anything)
-    assert short is not None
-    for one, other in zip(short.results, long.results, strict=True):
-        assert abs(one.response.age.ToNanoseconds() - other.response.age.ToNanoseconds()) < 1_000_001
-        one.response.age.CopyFrom(other.response.age)
-    assert short == long
-    assert len(rig.ages) == rig.batched.count == len(partitions)
+    for _ in range(2):  # what is new, and what is remembered
+        rig.ages.clear()
+        short, long = rig.short_batch(asked), rig.servicer.batch_get(asked, Caller(rig.now + 10), anything)
+        assert short is not None
+        for one, other in zip(short.results, long.results, strict=True):
+            exactly, told = other.response.age.ToNanoseconds(), one.response.age.ToNanoseconds()
+            assert exactly <= told < exactly + 1_000_001
+            one.response.age.CopyFrom(other.response.age)
+        assert short == long
+        assert len(rig.ages) == len(partitions)
+    assert rig.batched.count == 2 * len(partitions)
+
+
+def test_a_batch_is_for_those_alone_who_may_read_all_of_it() -> None:
+    rig = Rig(ttl=2.0)
+    rig.long(request())
+
+    def refuse(stream: str, app: str) -> None:
+        raise CallerNotAllowed("somebody", "app", app)
+
+    data = batch("2").SerializeToString()
+    for _ in range(2):
+        assert rig.quick.many(data, anything, rig.now) is not None
+        assert rig.quick.many(data, refuse, rig.now) is None
 
 
 @pytest.mark.parametrize(
