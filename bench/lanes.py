@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.parts import Figure, Pace, Server, dis, gateway, peer, spread
+from bench.reads import POLLER
 from bench.without import Change, copy
 
 DELAY = 0.02
@@ -58,7 +59,9 @@ def figures(pace: Pace) -> list[Figure]:
         root = copy(LINGERING, Path(folder) / "hasty")
         without = stack.enter_context(gateway(url, f"unix://{folder}/hasty.sock", root=root, **settings))
         echo = stack.enter_context(peer("go-echo", f"unix://{folder}/echo.sock"))
-        library = stack.enter_context(peer("bare", f"unix://{folder}/library.sock", "--together", f"{DELAY * 1000:g}"))
+        library = stack.enter_context(
+            peer("bare", f"unix://{folder}/library.sock", "--together", f"{DELAY * 1000:g}", like_ours=True)
+        )
         server.load("-mode", "batch", "-callers", "1", "-rounds", "0")  # opens the connections to DIS
         for _ in range(max(1, pace.rounds // 3)):
             for name, options in ways.items():
@@ -82,7 +85,7 @@ def figures(pace: Pace) -> list[Figure]:
             result.append(
                 Figure("of the unary ones, answered that a higher number was first", _percent(overtaken), "%")
             )
-    what = "bare grpcio echo, 64 callers that wait for each other and then 20 ms"
+    what = f"bare grpcio echo, {POLLER}: 64 callers that wait for each other and then 20 ms"
     result.append(_against(what, together, rates[one], "one caller"))
     for name in list(ways)[4:]:
         value = statistics.median(rates[name])

@@ -23,6 +23,8 @@ from typing import Any
 
 import psutil
 
+from gateway.rpc.environment import DEFAULTS
+
 ROOT = Path(__file__).parent.parent
 LOAD = str(ROOT / ".cache" / "bench-load")
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -247,14 +249,28 @@ def gateway(
 
 
 @contextmanager
-def peer(kind: str, target: str, *more: str) -> Iterator[Server]:
-    """Something else that answers: ``bare`` grpcio, with ``more`` options of its own, ``go-echo``, ``go-native``."""
+def peer(kind: str, target: str, *more: str, like_ours: bool = False) -> Iterator[Server]:
+    """Something else that answers: ``bare`` grpcio, with ``more`` options of its own, ``go-echo``, ``go-native``.
+
+    ``like_ours``: gRPC's core is told what the gateway tells it; else it is as it comes.
+    """
     command = [sys.executable, "-m", "bench.echo", target, *more]
     if kind != "bare":
         command = [LOAD, "-mode", kind.removeprefix("go-"), "-listen", target]
     options = () if kind == "go-native" else ("-method", ECHO_METHOD)
-    with process(SERVER_CORE, *command) as one:
+    with process(SERVER_CORE, *command, **(DEFAULTS if like_ours else {})) as one:
         yield Server(first_line(one), one.pid, options)
+
+
+@contextmanager
+def awake() -> Iterator[None]:
+    """Both cores have something to do that gives way to everything else, so that none must be woken."""
+    idle = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))"
+    spin = f"{idle}; print('awake', flush=True)\nwhile True: pass"
+    with ExitStack() as stack:
+        for core in (SERVER_CORE, LOAD_CORE):
+            first_line(stack.enter_context(process(core, sys.executable, "-c", spin)))
+        yield
 
 
 class Contest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import statistics
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from bench.parts import (
     Pace,
     Server,
     all_of,
+    awake,
     dis,
     first_line,
     gateway,
@@ -26,6 +28,7 @@ from bench.parts import (
     process,
     spread,
 )
+from gateway.rpc.environment import DEFAULTS
 
 TOKEN = "only-for-the-benchmark-" + "x" * 32
 LOADS = (
@@ -34,6 +37,8 @@ LOADS = (
     ("64 callers, 64 connections", ("-callers", "64", "-connections", "64")),
 )
 BARE, CHECKING = "bare grpcio echo, 4 threads", "gateway, callers by token"
+POLLER = "with the gateway's poller"
+"""Said of a bare server whose gRPC was told what the gateway tells its own: who looks after the sockets."""
 TTL = 2.0
 """Seconds that a gateway caches a checkpoint by default."""
 UNCACHED_GOAL = 4.0
@@ -52,7 +57,8 @@ access = "write"
 @contextmanager
 def assembled(*options: str) -> Iterator[Server]:
     """Of a gateway, the server and the cache alone."""
-    with process(SERVER_CORE, sys.executable, "-m", "bench.assembled", "127.0.0.1:0", *options) as one:
+    command = [sys.executable, "-m", "bench.assembled", "127.0.0.1:0", *options]
+    with process(SERVER_CORE, *command, **DEFAULTS) as one:
         yield Server(first_line(one), one.pid)
 
 
@@ -82,7 +88,8 @@ def against_peers(pace: Pace) -> list[Figure]:
             CHECKING: gateway(url, at("checking"), **checked(work)),
             "gateway-shaped server in Go": peer("go-native", at("go-native")),
             "echo in Go": peer("go-echo", at("go-echo")),
-            "echo of bytes on the gateway's pool": peer("bare", at("pooled"), "--pool"),
+            f"{BARE}, {POLLER}": peer("bare", at("like-ours"), like_ours=True),
+            f"echo of bytes on the gateway's pool, {POLLER}": peer("bare", at("pooled"), "--pool", like_ours=True),
         }
         shown = ("-token", TOKEN)  # all get the same calls, whether they look at the token or not
         with all_of(contenders) as servers:
@@ -233,7 +240,19 @@ def cpu_of_one(pace: Pace, sdk: float) -> list[Figure]:
 
 
 def latencies(pace: Pace) -> list[Figure]:
-    """1,000 reads a second, whether answered or not, each timed from when it was to begin."""
+    """1,000 reads a second, whether answered or not, each timed from when it was to begin.
+
+    On the machine as it is, and where there is time with cores that are kept awake.
+    """
+    figures = _latencies(pace, "", held=True)
+    if is_full(pace) and hasattr(os, "SCHED_IDLE"):
+        with awake():
+            figures += _latencies(pace, ", cores awake", held=False)
+    return figures
+
+
+def _latencies(pace: Pace, how: str, *, held: bool) -> list[Figure]:
+    """``how`` is added to the name of each figure; ``held``: to the goals."""
     seconds = f"{10 if is_full(pace) else 1}"
     with tempfile.TemporaryDirectory() as folder, dis() as url:
         contenders = {
@@ -253,11 +272,11 @@ def latencies(pace: Pace) -> list[Figure]:
     figures: list[Figure] = []
     for name, taken in rounds.items():
         ours = name.startswith("gateway")
-        figures += _percentiles(name, taken, ours)
+        figures += _percentiles(name + how, taken, ours and held)
         if ours:
-            figures += _added(name, taken, rounds[name.replace("gateway", "echo in Go")])
+            figures += _added(name + how, taken, rounds[name.replace("gateway", "echo in Go")])
         late = [one["late"]["p99"] for one in taken]
-        what = f"{name}, p99 of how late the load began"
+        what = f"{name}{how}, p99 of how late the load began"
         figures.append(Figure(what, statistics.median(late), "µs", spread=spread(late)))
     return figures
 
@@ -306,7 +325,7 @@ def _many_connections(pace: Pace) -> list[Figure]:
     """Of the gateway; and of the bare library, where there is time."""
     turns = ("-callers", "64", "-connections", "1000", "-rotate")
     hold = ("-mode", "hold", "-callers", "64", "-connections", "1000")
-    with dis() as url, gateway(url, "127.0.0.1:0") as server, peer("bare", "127.0.0.1:0") as bare:
+    with dis() as url, gateway(url, "127.0.0.1:0") as server, peer("bare", "127.0.0.1:0", like_ours=True) as bare:
         contenders = {"one": server, "open": server, "all": server}
         if is_full(pace):
             contenders |= {"bare": bare, "bare_all": bare}
@@ -317,10 +336,10 @@ def _many_connections(pace: Pace) -> list[Figure]:
         _grown(contest, "64 callers, 1,000 connections in turn", "all", "one", "one connection", slack=2.0),
     ]
     if is_full(pace):
-        what = "bare grpcio echo: 64 callers, 1,000 connections in turn"
+        bare_is = f"bare grpcio echo, {POLLER}"
         figures += [
-            contest.figure("bare grpcio echo: 64 callers, one connection", "bare", "bare", "itself"),
-            contest.figure(what, "bare_all", "bare", "one connection"),
+            contest.figure(f"{bare_is}: 64 callers, one connection", "bare", "bare", "itself"),
+            contest.figure(f"{bare_is}: 64 callers, 1,000 connections in turn", "bare_all", "bare", "one connection"),
         ]
     return figures
 

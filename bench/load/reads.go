@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -17,6 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
+
+// memoryMost is from how many bytes on the collector works all the same.
+const memoryMost = 1 << 30
 
 func key(partition int) *pb.CheckpointKey {
 	return &pb.CheckpointKey{StreamName: "bench", AppName: "bench", PartitionId: strconv.Itoa(partition)}
@@ -165,8 +169,11 @@ func open(conns []*grpc.ClientConn) map[string]any {
 }
 
 // paced begins calls at the rate, each at its own time. It sleeps in the kernel, as Go's own timers may be a millisecond
-// late, and other goroutines run meanwhile.
+// late, and other goroutines run meanwhile. This program's collector stands still, as a call in a hundred would meet it:
+// what is measured is the server.
 func paced(count int, call func(number int, due time.Time)) {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(memoryMost)
 	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_BY_DEFAULT = {
+DEFAULTS = {
     # One line for each handshake that fails, on standard error: they are no JSON
     "GRPC_VERBOSITY": "NONE",
     # A server's sockets are looked after by the thread that takes its events, as they were for years, and not by the
@@ -16,5 +16,5 @@ _BY_DEFAULT = {
 
 def prepare() -> None:
     """Set what is not set: to be called before ``grpc`` is imported."""
-    for name, value in _BY_DEFAULT.items():
+    for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -22,7 +22,7 @@ from gateway.errors import Overloaded
 from gateway.rpc.scheduling import let_others_go_on
 
 RUNNING = 8
-"""Threads that run at a time: with five a cached read costs 6% more, with ten as much, with 64 up to 4% more."""
+"""Threads that run at a time: with five a cached read costs 5 to 10% more, with twelve or with 64 as much."""
 LOOK_SECONDS = 0.02
 _IDLE_LOOKS = 50
 """After so many looks at an empty queue nobody looks, until the next call."""
