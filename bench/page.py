@@ -158,10 +158,10 @@ SECTIONS = (
         "unix socket everybody may call, and one that looks who calls, which is what the goal is about; beside a bare\n"
         "grpcio server that answers with the request, and beside servers in Go. All get the same calls, each with a\n"
         "token, and each server has one core. The bare server is grpcio as it comes, and not the most that it can do:\n"
-        "the gateway has gRPC's sockets looked after by the thread that takes the calls (`GRPC_EXPERIMENTS` is set to\n"
-        "`-event_engine_listener` unless you set it), and so may others: what that makes of the bare server, and of an\n"
-        "echo of raw bytes in the gateway's own pool, stands beside it. Keys that expire do so after two seconds, as by\n"
-        "default, and cost a read of DIS each time.",
+        "the gateway has gRPC's sockets looked after by the thread that takes the calls (it sets `GRPC_EXPERIMENTS`\n"
+        "to `-event_engine_listener`, unless you set it), and so may others: what that makes of the bare server, and\n"
+        "of an echo of raw bytes in the gateway's own pool, stands beside it. Keys that expire do so after two\n"
+        "seconds, as by default, and cost a read of DIS each time.",
         lambda pace, known: reads.against_peers(pace),
     ),
     Section(
