@@ -596,7 +596,7 @@ def _from(known: Known, source: Source, now: float) -> ReadResult:
 
 
 def _stopping() -> Draining:
-    return Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
+    return Draining("the gateway is stopping; nothing was written", retry_after=1.0)
 
 
 def _unknown(call: Call, status: Status, what: str) -> GatewayError:

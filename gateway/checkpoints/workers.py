@@ -10,6 +10,8 @@ from queue import SimpleQueue
 
 import structlog
 
+from gateway.scheduling import go_on_at_once
+
 _LOOK_SECONDS = 0.05
 """So often a clock is looked at that may jump"""
 
@@ -57,6 +59,7 @@ class Workers:
                 self._threads -= 1
 
     def _work(self) -> None:
+        go_on_at_once()
         while True:
             with self._lock:
                 self._free += 1
@@ -111,6 +114,7 @@ class Later:
         return True
 
     def _work(self) -> None:
+        go_on_at_once()
         while (job := self._next()) is not None:
             try:
                 job()

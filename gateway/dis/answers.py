@@ -62,9 +62,21 @@ def is_success(answer: HttpAnswer) -> bool:
     return 200 <= answer.status < 300
 
 
-def is_no_page(answer: HttpAnswer) -> bool:
-    """Whether it can be from DIS: a page of a proxy that wants a login comes with 200 too, and nothing was stored."""
-    return not answer.body.lstrip().startswith(b"<")
+def doubt_in(answer: HttpAnswer) -> str:
+    """Why a successful answer to a write is not to be believed; empty where it is, as DIS says nothing more then.
+
+    A page of a proxy that wants a login comes with 200 too, and nothing was stored.
+    """
+    if not answer.body:
+        return ""
+    if answer.body.lstrip().startswith(b"<"):
+        return "what answered is not DIS"
+    try:
+        body = msgspec.json.decode(answer.body)
+    except _MALFORMED:
+        return ""
+    code = (body.get("errorCode") or body.get("error_code")) if isinstance(body, dict) else None
+    return f"HTTP {answer.status} came with the error {_one_line(str(code))}" if code else ""
 
 
 def checkpoint_from(answer: HttpAnswer, key: CheckpointKey) -> Checkpoint | None:

@@ -251,9 +251,10 @@ class DisClient:
                 raise _unavailable(error) from error
             raise _outcome_unknown(str(error), unknown, _status_metadata(error.status)) from error
         if answers.is_success(answer):
-            if answers.is_no_page(answer):
+            doubt = answers.doubt_in(answer)
+            if not doubt:
                 return
-            raise _outcome_unknown("what answered is not DIS", unknown, _status_metadata(answer.status))
+            raise _outcome_unknown(doubt, unknown, _status_metadata(answer.status))
         failure = answers.error_from(answer, signed_by.credentials.secrets)
         if failure.reason == UpstreamUnavailable.reason:  # it broke inside DIS or on the way: before or after?
             raise _outcome_unknown(failure.message, unknown, dict(failure.metadata)) from failure

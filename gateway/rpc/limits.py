@@ -17,6 +17,8 @@ KEEPALIVE_SECONDS = 60.0
 KEEPALIVE_TIMEOUT_SECONDS = 20.0
 REFUSALS = 1000
 """Refusals with details that may be under way; calls beyond are refused by gRPC itself, without details."""
+_PENDING = 20_000
+"""Calls of all connections that have come and were not begun: each is begun, if only to be refused with details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,9 @@ def transport_options(limits: ConnectionLimits, max_message: int, max_calls: int
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", 2 * METADATA_BYTES),
         ("grpc.max_concurrent_streams", max_calls),
+        # those that have come and were not begun: gRPC cancels some of them, without a word, where they are 1,000
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
         ("grpc.keepalive_time_ms", _ms(KEEPALIVE_SECONDS)),
         ("grpc.keepalive_timeout_ms", _ms(KEEPALIVE_TIMEOUT_SECONDS)),
         ("grpc.http2.ping_timeout_ms", _ms(KEEPALIVE_TIMEOUT_SECONDS)),  # this one closes a connection

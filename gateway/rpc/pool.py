@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from gateway.errors import Overloaded
-from gateway.rpc.scheduling import let_others_go_on
+from gateway.scheduling import let_others_go_on
 
 RUNNING = 8
 """Threads that run at a time: with five a cached read costs 5 to 10% more, with twelve or with 64 as much."""
@@ -71,6 +71,8 @@ class _Waiting(AbstractContextManager[None]):
 class CallPool:
     """At most ``waiting`` threads wait, and at most ``running`` do not; what is more than that waits for its turn.
 
+    Those that come back go on beside the others until their calls end.
+
     Where ``most`` calls are here already, those that wait for a thread included, further ones are refused.
 
     A call that does not wait takes no lock that others hold. Whoever puts a call into the queue looks for a thread that
@@ -98,6 +100,7 @@ class CallPool:
         self._rested: list[_Worker] = []
         self._active = 0
         """threads that run a call or wait for one"""
+        self._watched = False
         self._closed = threading.Event()
 
     @property
@@ -114,6 +117,11 @@ class CallPool:
     def resting(self) -> int:
         """How many threads have nothing to do, and are not needed for those that may run."""
         return len(self._rested)
+
+    @property
+    def looked_after(self) -> bool:
+        """Whether somebody looks for calls that stand still; where nothing happens, nobody does."""
+        return self._looking
 
     def submit(self, job: Callable[..., object], /, *args: Any) -> Future[None] | None:
         """Have it carried out, or refused: then :meth:`check` raises within it.
@@ -164,6 +172,7 @@ class CallPool:
                 self._wake_free()
             with self._lock:
                 while self._rested:
+                    self._active += 1
                     self._rested.pop().wake()
             self._threads[place].join()
             place += 1
@@ -177,9 +186,9 @@ class CallPool:
             if self._rested:
                 self._rested.pop().wake()
             elif not self._start(self._work):
-                self._active -= 1  # those that there are carry it out
-            elif len(self._threads) == 1:
-                self._start(self._watch)
+                self._active -= 1  # those that there are carry it out, or the next one
+            if not self._watched:
+                self._watched = self._start(self._watch)
 
     def _start(self, work: Callable[[], None]) -> bool:
         thread = threading.Thread(target=work, name=self._name, daemon=True)
@@ -287,6 +296,9 @@ class CallPool:
             stuck = [worker for worker, turn in now.items() if seen.get(worker) == turn and worker in self._busy]
             for worker in stuck:
                 self._leave(worker)
+        for worker in stuck:
+            if worker.turn != now[worker] or worker not in self._busy:  # its call has ended meanwhile
+                self.come_back(worker)
         for _ in stuck:
             self._add()
         return now

@@ -18,7 +18,7 @@ from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
 from gateway.rpc.handlers import parsed
 from gateway.rpc.messages import MessageReader
-from gateway.rpc.scheduling import let_others_go_on
+from gateway.scheduling import let_others_go_on
 from gateway.trace import Trace
 
 MAX_UNANSWERED = 1000

@@ -18,8 +18,8 @@ from gateway.rpc.admission import Admission, Admit, Permit, name_of
 from gateway.rpc.calls import CallsOf, MethodCalls, unseen
 from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
 from gateway.rpc.messages import MessageReader
-from gateway.rpc.scheduling import let_others_go_on
 from gateway.rpc.streamed import StreamedCommits
+from gateway.scheduling import let_others_go_on
 from gateway.trace import Trace
 
 _PRESENT_TIMEOUT = 30.0

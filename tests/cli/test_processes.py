@@ -122,8 +122,12 @@ def woken(process: int, threads: str) -> int:
     """How often the threads of a name, of all that a process has, have gone to sleep."""
     count = 0
     for folder in Path(f"/proc/{process}/task").iterdir():
-        if (folder / "comm").read_text().strip() == threads:
-            found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", (folder / "status").read_text(), re.MULTILINE)
+        try:
+            name, status = (folder / "comm").read_text().strip(), (folder / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
+        if name == threads:
+            found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)
             assert found is not None
             count += int(found[1])
     return count

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -125,6 +126,15 @@ def parsed(body: bytes) -> object:
         return None
 
 
+def says_error(body: bytes, decode: Callable[[bytes], object]) -> bool:
+    """Whether it is the JSON of an error, whatever its status is."""
+    try:
+        document = decode(body)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return False
+    return isinstance(document, dict) and bool(document.get("errorCode") or document.get("error_code"))
+
+
 def number_in(body: bytes) -> str | None:
     """The sequence number that a lenient reader finds."""
     document = parsed(body)
@@ -168,7 +178,12 @@ def test_a_write_succeeds_only_by_its_status(status: int, headers: dict[str, str
     commit = Commit.of(Checkpoint(KEY, SequenceNumber(5)))
     failed = outcome(lambda: dis.delete(KEY) if delete else dis.commit(commit))
     page = body.lstrip().startswith(b"<")  # of a proxy, say: what answers so is not DIS
-    assert (failed is None) == (200 <= status < 300 and not page)
+    if failed is None:
+        assert 200 <= status < 300
+        assert not page
+        assert not says_error(body, msgspec.json.decode)
+    elif 200 <= status < 300:
+        assert page or says_error(body, json.loads)
     if isinstance(failed, OutcomeUnknown):
         assert transport.sent == 1
     elif failed is not None:

@@ -239,6 +239,19 @@ def test_an_error_without_a_code_is_judged_by_its_status(
     assert failed.info.metadata["http_status"] == str(status)
 
 
+@pytest.mark.parametrize(
+    "body", ['{"errorCode":"DIS.4303","message":"x"}', '{"error_code":"APIGW.0301"}', '{"errorCode":7}', "<html>login"]
+)
+@pytest.mark.parametrize("operation", sorted(UNKNOWN))
+def test_a_write_whose_success_says_something_else_is_not_acknowledged_and_the_next_read_asks(
+    emulator: Emulator, settled: Client, operation: str, body: str
+) -> None:
+    emulator.inject("body", status=201, body=body)
+    assert failure(settled, operation).reason == UNKNOWN[operation]
+    found = settled.get()
+    assert (found.checkpoint.sequence_number, found.source) == ("5", pb.CHECKPOINT_SOURCE_UPSTREAM)
+
+
 @pytest.mark.parametrize("body", ["", "{}", "null", '{"sequence_number":""}', '{"sequence_number":"-2"}', "<html>"])
 def test_a_success_that_makes_no_sense_is_never_a_checkpoint_and_never_none(
     emulator: Emulator, settled: Client, body: str

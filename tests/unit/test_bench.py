@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from bench import page
-from bench.parts import CORES, QUICK, Figure, tied
+from bench import lanes, page, without
+from bench.parts import CORES, QUICK, ROOT, Figure, tied
 
 READ = Figure("a read", 950.0, "/s", 0.95, "bare echo", 1.0, spread=0.04, row="cached")
 LATE = Figure("p99", 1300.0, "µs", 1.3, "1000 µs", 1.0, at_most=True, row="latency", limit="≤ 1000 µs")
@@ -41,6 +42,16 @@ def test_what_is_missed_is_told_with_its_reason_and_in_units_that_readers_expect
     assert "- p99: 1,300 µs, the goal is ≤ 1000 µs. " in told
     assert next(one.why for one in page.GOALS if one.key == "latency") in told
     assert not any(one.why in told for one in page.GOALS if one.key != "latency")
+
+
+def test_what_is_taken_out_to_see_what_it_gains_is_there(tmp_path: Path) -> None:
+    changes = {change for load in without.LOADS for change in load.changes} | {lanes.LINGERING}
+    assert len(changes) > 8
+    for place, change in enumerate(changes):
+        root = without.copy(change, tmp_path / str(place))
+        text = (root / change.file).read_text()
+        assert text != (ROOT / change.file).read_text()
+        compile(text, change.file, "exec")
 
 
 def test_a_base_that_is_far_from_the_committed_one_is_told() -> None:

@@ -127,7 +127,7 @@ def test_a_write_for_one_is_followed_by_the_next_at_once() -> None:
 
 
 @pytest.mark.parametrize(("took", "seconds"), [(0.02, 0.015), (0.01, 0.0075), (5.0, 0.015), (0.0005, None)])
-def test_a_lane_lingers_for_half_the_time_of_the_write_and_at_most_ten_milliseconds(
+def test_a_lane_lingers_for_three_quarters_of_the_time_of_the_write_and_at_most_fifteen_milliseconds(
     took: float, seconds: float | None
 ) -> None:
     lane = carried(Lane(), 11, 12, seconds=took)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import pytest
 
 from gateway.errors import Overloaded
-from gateway.rpc.pool import LOOK_SECONDS, CallPool
+from gateway.rpc.pool import LOOK_SECONDS, CallPool, _Worker
 from tests.support import wait_until
 
+ResultT = TypeVar("ResultT")
 SECONDS = 10
 STANDS_STILL = 3 * SECONDS
 """longer than anybody waits for it"""
@@ -28,8 +32,7 @@ def make() -> Iterator[Callable[..., CallPool]]:
         return pools[-1]
 
     yield begin
-    for pool in pools:
-        pool.shutdown()
+    assert all(ends(pool) for pool in pools)
 
 
 class Jobs:
@@ -270,6 +273,160 @@ def test_a_shutdown_carries_out_what_was_taken(make: Callable[..., CallPool]) ->
     assert sorted(done) == list(range(50))
 
 
+def test_an_idle_pool_in_which_nobody_looks_any_more_ends(
+    make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.rpc.pool.LOOK_SECONDS", 0.0001)
+    pool = make()
+    done = threading.Event()
+    pool.submit(done.set)
+    assert done.wait(SECONDS)
+    wait_until(lambda: not pool.looked_after)
+    assert ends(pool)
+    late = threading.Event()
+    pool = make(running=1)
+    stuck = Jobs(pool)
+    wait_until(lambda: not pool.looked_after)
+    stuck.submit(stuck.run, 1)
+    stuck.begin(1)
+    wait_until(lambda: not pool.looked_after)
+    pool.submit(late.set)
+    assert late.wait(SECONDS), "they look again"
+    stuck.go.set()
+
+
+def test_short_calls_that_take_turns_are_not_taken_for_one_that_stands_still(
+    make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.rpc.pool.LOOK_SECONDS", 0.002)
+    pool, busy, threads = make(running=1), Busy(), set[int]()
+    for _ in range(400):
+        pool.submit(busy.run)
+        pool.submit(lambda: threads.add(threading.get_ident()))
+    wait_until(lambda: pool.here == 0)
+    assert len(threads) == 1
+
+
+def test_a_call_that_ends_while_it_is_found_out_costs_no_place(
+    make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, ended, looked = threading.Event(), threading.Event(), threading.Event()
+    leave, look_at = CallPool._leave, CallPool._look_at
+
+    def late(pool: CallPool, worker: _Worker) -> bool:
+        found.set()
+        assert ended.wait(SECONDS)
+        return leave(pool, worker)
+
+    def last(pool: CallPool, seen: dict[_Worker, int]) -> dict[_Worker, int]:
+        now = look_at(pool, seen)
+        if found.is_set():
+            monkeypatch.setattr("gateway.rpc.pool.LOOK_SECONDS", STANDS_STILL)  # nobody looks again
+            looked.set()
+        return now
+
+    monkeypatch.setattr(CallPool, "_leave", late)
+    monkeypatch.setattr(CallPool, "_look_at", last)
+    pool = make(running=1)
+    jobs, after = Jobs(pool), Jobs(pool)
+    jobs.submit(jobs.run, 2)
+    jobs.begin(1)
+    assert found.wait(SECONDS)
+    jobs.go.set()
+    wait_until(lambda: pool.here == 0)
+    ended.set()
+    assert looked.wait(SECONDS)
+    after.submit(after.run, 2)
+    after.begin(1)
+    assert not after.begun.acquire(timeout=0.2)
+    after.go.set()
+    after.begin(1)
+
+
+class Slow:
+    """What a pool has, but whoever touches it dawdles before and after: what may come between does."""
+
+    class List(list[Any]):
+        def append(self, one: object) -> None:
+            dawdle(lambda: list.append(self, one))
+
+        def pop(self, *place: Any) -> object:
+            return dawdle(lambda: list.pop(self, *place))
+
+        def remove(self, one: object) -> None:
+            dawdle(lambda: list.remove(self, one))
+
+    class Deque(deque[Any]):
+        def append(self, one: object) -> None:
+            dawdle(lambda: deque.append(self, one))
+
+        def popleft(self) -> object:
+            return dawdle(lambda: deque.popleft(self))
+
+
+def dawdle(act: Callable[[], ResultT]) -> ResultT:
+    try:
+        time.sleep(random.choice((0, 0, 0.0002)))
+        return act()
+    finally:
+        time.sleep(random.choice((0, 0, 0.0002)))
+
+
+@pytest.mark.parametrize("running", [1, 2])
+def test_no_call_is_lost_whatever_comes_between(
+    make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch, running: int
+) -> None:
+    monkeypatch.setattr("gateway.rpc.pool.LOOK_SECONDS", STANDS_STILL)  # nobody finds out what was lost
+    pool = make(waiting=3, running=running)
+    pool._free, pool._rested, pool._jobs = Slow.List(), Slow.List(), Slow.Deque()
+    done: SimpleQueue[None] = SimpleQueue()
+
+    def wait() -> None:
+        try:
+            with pool.waiting():
+                time.sleep(0)
+        except Overloaded:
+            pass
+        done.put(None)
+
+    for turn in range(400):
+        jobs = [wait] * (turn % 3) + [lambda: done.put(None)] * (turn % 2 + 1)
+        for job in jobs:
+            pool.submit(job)
+        for _ in jobs:
+            done.get(timeout=SECONDS)
+    assert ends(pool)
+
+
+def ends(pool: CallPool) -> bool:
+    stop = threading.Thread(target=pool.shutdown, daemon=True)
+    stop.start()
+    stop.join(SECONDS)
+    return not stop.is_alive()
+
+
+def test_those_who_look_begin_later_where_no_thread_can_be_started_for_them(
+    make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = threading.Thread.start, list[bool]()
+
+    def second_fails(thread: threading.Thread) -> None:
+        started.append(True)
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    pool = make(running=2)
+    jobs, late = Jobs(pool), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", second_fails)
+        jobs.submit(jobs.run, 2)
+        jobs.begin(2)
+    pool.submit(late.set)
+    assert late.wait(SECONDS)
+    jobs.go.set()
+
+
 def test_a_thread_that_cannot_be_started_takes_no_place(
     make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,10 +476,7 @@ def test_a_shutdown_wakes_those_that_rest(make: Callable[..., CallPool]) -> None
     jobs.begin(6)
     jobs.go.set()
     wait_until(lambda: pool.resting >= 5)
-    stop = threading.Thread(target=pool.shutdown, daemon=True)
-    stop.start()
-    stop.join(SECONDS)
-    assert not stop.is_alive()
+    assert ends(pool)
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the kernel knows no such threads")
