@@ -94,7 +94,7 @@ def figures(pace: Pace) -> list[Figure]:
         Figure("after a tenth of an hour of churn, on ten times the keys there is room for", early, "MiB"),
         Figure("after the whole of it", late, "MiB", late / early, "a tenth of them", 1.05, at_most=True,
                slack=_NO_GROWTH, row="memory"),
-        Figure("a gateway that has just begun to serve", before, "MiB"),
+        Figure("a gateway after its first calls", before, "MiB"),
         Figure(f"after {reads:,} cached reads of the same keys", after, "MiB", after / before, "that", 1.05,
                at_most=True, slack=_NO_GROWTH / 1.05, row="memory"),
     ]  # fmt: skip

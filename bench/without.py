@@ -44,7 +44,7 @@ class Load:
 
 
 SHORT_WAY = Change(
-    "the short way of cached reads",
+    "the short way of cached reads (`rpc/quick.py`)",
     "gateway/rpc/handlers.py",
     "if quick is not None and len(data)",
     "if False and len(data)",
@@ -52,7 +52,7 @@ SHORT_WAY = Change(
     slack=1.08,
 )
 PATIENCE = Change(
-    "threads that let those go on who wake them",
+    "threads that the kernel puts behind those who wake them (`SCHED_BATCH`)",
     "gateway/rpc/pool.py",
     "        let_others_go_on()\n",
     "",
@@ -68,19 +68,19 @@ POLLER = Change(
     slack=1.06,
 )
 LAST_BUSY = Change(
-    "the thread that was busy last being woken first",
+    "the thread that was busy last being woken first: with the one that was busy first",
     "gateway/rpc/pool.py",
     "worker = self._free.pop()\n",
     "worker = self._free.pop(0)\n",
 )
 FEW_THREADS = Change(
-    "few threads: with one for each call",
+    "few threads at a time: with one for each call",
     "gateway/rpc/pool.py",
     "RUNNING = 8\n",
     "RUNNING = 512\n",
 )
 UNCOUNTED = Change(
-    "calls that gRPC does not count: with a future for each",
+    "the pool's own count of calls: with a `Future` for each, as gRPC counts",
     "gateway/rpc/pool.py",
     "            self._jobs.append((job, args))\n",
     "            future = Future()\n"
@@ -112,7 +112,7 @@ TOKENS = Change(
     "permit = None\n",
 )
 BATCHES = Change(
-    "the short way of a batch",
+    "the short way of a batch (`rpc/quick.py`)",
     "gateway/rpc/server.py",
     "pb.BatchGetCheckpointsRequest, quick.many)",
     "pb.BatchGetCheckpointsRequest)",
