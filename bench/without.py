@@ -67,12 +67,6 @@ POLLER = Change(
     goal=0.97,
     slack=1.06,
 )
-LAST_BUSY = Change(
-    "the thread that was busy last being woken first: with the one that was busy first",
-    "gateway/rpc/pool.py",
-    "worker = self._free.pop()\n",
-    "worker = self._free.pop(0)\n",
-)
 FEW_THREADS = Change(
     "few threads at a time: with one for each call",
     "gateway/rpc/pool.py",
@@ -119,7 +113,7 @@ BATCHES = Change(
     goal=0.85,
     slack=1.08,
 )
-_OF_READS = (SHORT_WAY, POLLER, PATIENCE, LAST_BUSY, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, REGISTERED)
+_OF_READS = (SHORT_WAY, POLLER, PATIENCE, FEW_THREADS, UNCOUNTED, REQUESTS, ANSWERS, REGISTERED)
 LOADS = (
     Load("16 callers", ("-callers", "16"), _OF_READS),
     Load("64 callers, 64 connections", ("-callers", "64", "-connections", "64"), _OF_READS),

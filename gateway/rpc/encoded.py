@@ -81,8 +81,15 @@ def _until_nanos(whole: int, size: int) -> bytes:
     return tag(pb.GetCheckpointResponse.AGE_FIELD_NUMBER) + _varint(len(seconds) + size) + seconds
 
 
-@lru_cache(_REMEMBERED)
-def result_head(size: int) -> bytes:
-    """What stands before an answer of so many bytes in the answer to a batch."""
-    within = tag(pb.BatchGetCheckpointsResult.RESPONSE_FIELD_NUMBER) + _varint(size)
-    return tag(pb.BatchGetCheckpointsResponse.RESULTS_FIELD_NUMBER) + _varint(len(within) + size) + within
+class _ResultHeads(dict[int, bytes]):
+    """Made when they are asked for; there are no more than there are lengths of answers, which are of some KiB."""
+
+    def __missing__(self, size: int) -> bytes:
+        within = tag(pb.BatchGetCheckpointsResult.RESPONSE_FIELD_NUMBER) + _varint(size)
+        head = tag(pb.BatchGetCheckpointsResponse.RESULTS_FIELD_NUMBER) + _varint(len(within) + size) + within
+        self[size] = head
+        return head
+
+
+RESULT_HEADS = _ResultHeads()
+"""What stands before an answer in the answer to a batch, by the bytes of it."""

@@ -77,8 +77,7 @@ class CallPool:
 
     A call that does not wait takes no lock that others hold. Whoever puts a call into the queue looks for a thread that
     has nothing to do, or is missing, after that; and whoever has nothing to do, or takes a thread away, looks at the
-    queue after that: one of them sees what the other did. The thread that was busy last is woken first: what it needs
-    is still near.
+    queue after that: one of them sees what the other did.
     """
 
     def __init__(self, waiting: int, most: int, name: str, running: int = RUNNING) -> None:
@@ -88,7 +87,7 @@ class CallPool:
         self._running = running
         self._jobs: deque[_Job] = deque()
         self._free: list[_Worker] = []
-        """those that may run and have nothing to do, the one that was busy last at the end"""
+        """those that may run and have nothing to do; the one that was busy last is woken first"""
         self._busy: set[_Worker] = set()
         self._mine = threading.local()
         self._looking = False
@@ -107,11 +106,6 @@ class CallPool:
     def here(self) -> int:
         """How many calls are here, those that wait for a thread included."""
         return len(self._jobs) + len(self._busy)
-
-    @property
-    def free(self) -> int:
-        """How many threads may run and have nothing to do."""
-        return len(self._free)
 
     @property
     def resting(self) -> int:

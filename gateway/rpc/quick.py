@@ -22,7 +22,7 @@ from gateway.model import CheckpointKey
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
-from gateway.rpc.encoded import age_of, ageless, result_head
+from gateway.rpc.encoded import RESULT_HEADS, age_of, ageless
 from gateway.rpc.messages import MessageReader
 
 _REMEMBERED = 4096
@@ -74,7 +74,7 @@ class QuickReads:
         parts: list[bytes] = []
         ages: list[float] = []
         told: dict[int, bytes] = {}  # ages by milliseconds: what was read together is as old
-        memo = self._memo
+        memo, heads = self._memo, RESULT_HEADS
         try:
             for request in requests:
                 read = memo.get(request)
@@ -94,7 +94,7 @@ class QuickReads:
                 tail = told.get(milliseconds)
                 if tail is None:
                     tail = told[milliseconds] = age_of(milliseconds)
-                parts += (result_head(len(answer) + len(tail)), answer, tail)
+                parts += (heads[len(answer) + len(tail)], answer, tail)
         except CallerNotAllowed:
             return None
         self._service.count_hits(ages)

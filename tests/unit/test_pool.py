@@ -193,21 +193,6 @@ def test_a_call_is_not_left_to_one_that_rests(make: Callable[..., CallPool], mon
     go.set()
 
 
-def test_the_thread_that_was_busy_last_is_busy_again(make: Callable[..., CallPool]) -> None:
-    pool = make(running=4)
-    jobs = Jobs(pool)
-    jobs.submit(jobs.run, 4)
-    jobs.begin(4)
-    jobs.go.set()
-    found: SimpleQueue[int] = SimpleQueue()
-    threads: set[int] = set()
-    for _ in range(20):
-        wait_until(lambda: pool.here == 0 and pool.free == 4)
-        pool.submit(lambda: found.put(threading.get_ident()))
-        threads.add(found.get(timeout=SECONDS))
-    assert len(threads) == 1
-
-
 def test_more_than_may_wait_are_refused_and_keep_no_place(make: Callable[..., CallPool]) -> None:
     pool = make(waiting=1, running=1)
     jobs = Jobs(pool)
