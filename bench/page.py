@@ -364,8 +364,8 @@ def strayed(figures: Figures, values: Mapping[str, float]) -> list[str]:
         if abs(change) > _OFF:
             found.append(
                 f"{one.what}: {_number(one.value)} {one.unit}, where {_number(values[one.what])} {one.unit} are "
-                f"committed ({change:+.0%}): it has changed, or something else was going on, and this table may not be like "
-                "others."
+                f"committed ({change:+.0%}): it has changed, or something else was going on, and this table may not be "
+                "like others."
             )
     return found
 
