@@ -241,6 +241,16 @@ SECTIONS = (
     ),
     Section("cpu", "A cached read beside a read by the SDK", "CPU for each.", _cpu),
     Section(
+        "cores",
+        "More cores than one",
+        "Elsewhere on this page the server has one core. Python runs one thread at a time, so more cores help little,\n"
+        "and its threads then hand the interpreter from core to core, which costs more than on one. gRPC's own poller\n"
+        "does some of its work beside the interpreter: where a gateway has cores to spare and much to do, it may do\n"
+        "more with an empty `GRPC_EXPERIMENTS`; at a thousand calls a second that costs more CPU and more time. Here\n"
+        "the load, which keeps to its core, takes part of what the others have.",
+        lambda pace, known: reads.on_all_cores(pace),
+    ),
+    Section(
         "growth",
         "Growth",
         "Many keys are a million, 100,000 with `--quick`, of the gateway's server, cache and metrics alone.\n"

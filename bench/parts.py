@@ -227,14 +227,16 @@ def gateway(
     options: Sequence[str] = (),
     admin: str = "127.0.0.1:0",
     root: Path = ROOT,
+    core: int | None = SERVER_CORE,
+    grpc: Mapping[str, str] | None = None,
     **more: str,
 ) -> Iterator[Server]:
     """A gateway as users run it. ``target`` is where it serves; a TCP port of 0 is chosen by the system.
 
-    ``root`` is the folder of its code.
+    ``root`` is the folder of its code, ``grpc`` what gRPC's core is told otherwise.
     """
     command = [sys.executable, "-m", "gateway.cli", "serve", "--listen", target, "--admin-listen", admin]
-    with process(SERVER_CORE, *command, errors=True, root=root, **settings(url, **more)) as one:
+    with process(core, *command, errors=True, root=root, **settings(url, **more), **(grpc or {})) as one:
         assert one.stderr is not None
         told: dict[str, Any] = {}
         while told.get("event") != "serving":

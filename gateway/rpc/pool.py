@@ -88,6 +88,8 @@ class CallPool:
         self._jobs: deque[_Job] = deque()
         self._free: list[_Worker] = []
         """those that may run and have nothing to do; the one that was busy last is woken first"""
+        self._waking = False
+        """whether one was woken that does not run yet: it may take what comes meanwhile, too"""
         self._busy: set[_Worker] = set()
         self._mine = threading.local()
         self._looking = False
@@ -129,7 +131,7 @@ class CallPool:
         else:
             future = Future[None]()
             self._jobs.append((self._refused, (future, job, args)))
-        if self._free:
+        if self._free and not self._waking:  # with more cores than one, waking all costs more than it gains
             self._wake_free()
         if self._active < self._running:
             self._add()
@@ -153,6 +155,7 @@ class CallPool:
             if not worker.away and not self._leave(worker):
                 raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
         if self._jobs:
+            self._wake_free()
             self._add()
 
     def shutdown(self) -> None:
@@ -199,6 +202,7 @@ class CallPool:
             worker = self._free.pop()
         except IndexError:  # it has found something to do, or another was quicker
             return
+        self._waking = True
         worker.wake()
 
     def _work(self) -> None:
@@ -237,6 +241,7 @@ class CallPool:
             else:
                 return
         me.sleep()
+        self._waking = False
 
     def _may_rest(self, me: _Worker) -> bool:
         with self._lock:
