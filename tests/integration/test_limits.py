@@ -71,6 +71,17 @@ def test_calls_whose_message_does_not_come_hold_up_nobody(emulator: Emulator, st
             call.result(20)
 
 
+def test_of_a_burst_each_call_is_served_or_told_that_there_are_too_many(emulator: Emulator, start: Start) -> None:
+    running = start(serving(emulator))
+    client = running.client
+    client.commit(5)
+    request = pb.GetCheckpointRequest(key=key("0"))
+    clients = [Client(running.gateway.bound[0].address) for _ in range(4)]  # one alone may have 2,000 or so
+    calls = [one.stub.GetCheckpoint.future(request, timeout=50) for _ in range(1500) for one in clients]
+    assert {call.code() for call in calls} <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert client.get().checkpoint.sequence_number == "5"
+
+
 def until_refused(client: Client) -> Call:
     """The calls that are held may still be on their way."""
     refusals: list[Call] = []
