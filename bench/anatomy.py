@@ -9,11 +9,8 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import grpc
 
 from bench import assembled
 from bench.parts import Contest, Figure, Pace, all_of, dis, gateway, peer, spread
@@ -21,7 +18,8 @@ from bench.reads import TOKEN, checked
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.rpc.admission import Admission, CallersSettings
 from gateway.rpc.calls import unseen
-from gateway.rpc.handlers import unary
+from gateway.rpc.deadlines import Deadlines
+from gateway.rpc.handlers import Shared, UnaryMethod
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.pool import CallPool
 from gateway.rpc.quick import QuickReads
@@ -33,13 +31,13 @@ _CALLS = 20_000
 _KEYS = 1000
 _WHOLE = "gateway, callers by token"
 _BARE = "bare grpcio echo"
-Answer = Callable[[bytes, Any], bytes]
 
 
-class _Context:
-    """Of a call, as much as a cached read looks at."""
+class _Reply:
+    """To a call, with as much of its context as a cached read looks at."""
 
     def __init__(self) -> None:
+        self.context: Any = self
         self._metadata = (("user-agent", "grpc-go"), ("authorization", f"Bearer {TOKEN}"))
 
     def peer(self) -> str:
@@ -47,6 +45,12 @@ class _Context:
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return self._metadata
+
+    def send(self, response: bytes) -> None:
+        """The rest is gRPC's."""
+
+    def fail(self, status: object) -> None:
+        raise RuntimeError(f"a cached read failed: {status}")
 
 
 def figures(pace: Pace) -> list[Figure]:
@@ -88,63 +92,47 @@ def figures(pace: Pace) -> list[Figure]:
 def _own_code(pace: Pace, callers: Path) -> dict[str, list[float]]:
     """CPU of the gateway's code for a cached read in µs, by round: with one thing more each time, and with all."""
     admission = Admission(CallersSettings(callers, check_unix=True))
-    pool = CallPool(1, 10, "bench")
-    try:
-        kinds = {
-            "the read itself": _answer(pool, None, None),
-            "counting it": _answer(pool, Metrics("bench"), None),
-            "looking who calls": _answer(pool, Metrics("bench"), admission),
-        }
-        times: dict[str, list[float]] = {name: [] for name in kinds}
-        for _ in range(2 * pace.rounds):
-            for name, answer in kinds.items():
-                times[name].append(_in(pool, lambda answer=answer: _timed(answer)))
-    finally:
-        pool.shutdown()
+    kinds = {
+        "the read itself": _method(None, None),
+        "counting it": _method(Metrics("bench"), None),
+        "looking who calls": _method(Metrics("bench"), admission),
+    }
+    times: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(2 * pace.rounds):
+        for name, method in kinds.items():
+            times[name].append(_timed(method))
     return {**times, "all": times["looking who calls"]}
 
 
-def _answer(pool: CallPool, metrics: Metrics | None, admission: Admission | None) -> Answer:
+def _method(metrics: Metrics | None, admission: Admission | None) -> UnaryMethod[pb.GetCheckpointRequest]:
     service = assembled.service(_KEYS, metrics)
     assembled.fill(service, _KEYS)
     calls_of = Calls(metrics) if metrics else unseen
     reader = MessageReader(50)
     quick = QuickReads(service, reader, calls_of("BatchGetCheckpoints"))
-    handler: grpc.RpcMethodHandler[bytes, bytes] = unary(
-        CheckpointServicer(service, reader, calls_of).get,
+    servicer = CheckpointServicer(service, reader, calls_of)
+    return UnaryMethod(
+        Shared(1 << 20, time.monotonic, CallPool(1, 10, "bench"), Deadlines(time.monotonic)),
+        servicer.get,
         pb.GetCheckpointRequest,
-        1 << 20,
-        time.monotonic,
         calls_of("GetCheckpoint"),
         (admission or Admission()).to("GetCheckpoint"),
-        pool.waiting,
         quick.one,
-        pool.check,
+        servicer.reads(),
     )
-    answer: Answer = handler.unary_unary  # type: ignore[assignment]
-    return answer
 
 
-def _timed(answer: Answer) -> float:
+def _timed(method: UnaryMethod[pb.GetCheckpointRequest]) -> float:
     requests = [
         pb.GetCheckpointRequest(
             key=pb.CheckpointKey(stream_name="bench", app_name="bench", partition_id=str(partition))
         ).SerializeToString()
         for partition in range(_KEYS)
     ]
-    context = _Context()
+    reply = _Reply()
     for data in requests:
-        answer(data, context)
+        method.arrived(data, reply)
     began = time.thread_time()
     for turn in range(_CALLS):
-        answer(requests[turn % _KEYS], context)
+        method.arrived(requests[turn % _KEYS], reply)
     return (time.thread_time() - began) / _CALLS * 1e6
-
-
-def _in(pool: CallPool, job: Callable[[], float]) -> float:
-    """Carried out by a thread of the pool, as calls are."""
-    done: list[float] = []
-    pool.submit(lambda: done.append(job()))
-    while not done:
-        time.sleep(0.01)
-    return done[0]

@@ -24,6 +24,8 @@ from gateway.checkpoints.waits import (
     Caller,
     ReadWish,
     SubmittedCommit,
+    SubmittedDelete,
+    SubmittedRead,
     Waiting,
     answer_calls,
 )
@@ -40,11 +42,13 @@ from gateway.checkpoints.work import (
     Linger,
     Note,
     Outdated,
+    Phase,
     ReadJob,
     ReadResult,
     Result,
     Start,
     WriteJob,
+    expected,
 )
 from gateway.checkpoints.workers import Later, Workers
 from gateway.errors import (
@@ -59,7 +63,6 @@ from gateway.limit import LogLimit
 from gateway.model import Checkpoint, CheckpointKey, Commit, PartitionPage, PartitionState
 from gateway.trace import Trace
 
-ResultT = TypeVar("ResultT")
 CallT = TypeVar("CallT", bound=Call)
 
 _AT_A_TIME = 32
@@ -121,7 +124,7 @@ class CheckpointService:
 
     def get(self, key: CheckpointKey, caller: Caller, wish: ReadWish = CACHED) -> ReadResult:
         """The checkpoint of ``key``. Raises :class:`GatewayError`."""
-        return _expected(self.get_many([key], caller, wish)[0], ReadResult)
+        return expected(self.get_many([key], caller, wish)[0], ReadResult)
 
     def commit(self, commit: Commit, caller: Caller) -> CommitResult:
         """Write through to DIS. Raises :class:`GatewayError`.
@@ -131,13 +134,13 @@ class CheckpointService:
         """
         waiting = Waiting(1)
         call = AwaitedCommit(commit.key, caller.deadline, commit, waiting, 0, trace=caller.trace)
-        return _expected(self._written(call, self._core.commit, waiting, caller), CommitResult)
+        return expected(self._written(call, self._core.commit, waiting, caller), CommitResult)
 
     def delete(self, key: CheckpointKey, caller: Caller) -> None:
         """Delete one partition's checkpoint from DIS. Raises :class:`GatewayError`."""
         waiting = Waiting(1)
         call = AwaitedDelete(key, caller.deadline, waiting, trace=caller.trace)
-        _expected(self._written(call, self._core.delete, waiting, caller), Deleted)
+        expected(self._written(call, self._core.delete, waiting, caller), Deleted)
 
     def find(self, key: CheckpointKey, max_age: float | None, now: float) -> tuple[Known, float] | None:
         """What can be served at ``now`` without asking DIS, and until when. It is not counted."""
@@ -193,18 +196,32 @@ class CheckpointService:
             waiting.no_more_than(len(calls))
             return self._results(waiting, calls, caller)
 
+    # without waiting: ``answer`` gets the outcome once, from any thread, and must not block
+
+    def submit_read(
+        self,
+        key: CheckpointKey,
+        wish: ReadWish,
+        answer: Callable[[Result], None],
+        *,
+        deadline: float,
+        trace: Trace | None = None,
+    ) -> Callable[[], None]:
+        """:meth:`get` without waiting. Returns a function that gives up the wait."""
+        call = SubmittedRead(key, deadline, wish.fresh, wish.max_age, wish.allow_stale, answer, trace=trace)
+        return self._submitted(call, self._core.read)
+
     def submit(
         self, commit: Commit, answer: Callable[[Result], None], *, deadline: float, trace: Trace | None = None
     ) -> Callable[[], None]:
-        """Commit without waiting: ``answer`` gets the outcome once, from any thread, and must not block.
+        """:meth:`commit` without waiting. Returns a function that gives up the wait."""
+        return self._submitted(SubmittedCommit(commit.key, deadline, commit, answer, trace=trace), self._core.commit)
 
-        Returns a function that gives up the wait.
-        """
-        call = SubmittedCommit(commit.key, deadline, commit, answer, trace=trace)
-        with self._lock:
-            effects = self._core.commit(call)
-        self._perform(effects)
-        return lambda: self._leave([call])
+    def submit_delete(
+        self, key: CheckpointKey, answer: Callable[[Result], None], *, deadline: float, trace: Trace | None = None
+    ) -> Callable[[], None]:
+        """:meth:`delete` without waiting. Returns a function that gives up the wait."""
+        return self._submitted(SubmittedDelete(key, deadline, answer, trace=trace), self._core.delete)
 
     # a stream's partitions
 
@@ -231,7 +248,7 @@ class CheckpointService:
     def present(self, watch: Watch, keys: Sequence[CheckpointKey], caller: Caller) -> None:
         """Tell a watch the present values of some keys. Raises the first :class:`GatewayError`."""
         for key, result in zip(keys, self.get_many(keys, caller), strict=True):
-            found = _expected(result, ReadResult)
+            found = expected(result, ReadResult)
             watch.changed(key, found.checkpoint, found.order)
 
     def unwatch(self, watch: Watch) -> None:
@@ -307,6 +324,12 @@ class CheckpointService:
         with self._lock:
             effects = self._core.read(AwaitedRead(key, self.clock() + _REFRESH_SECONDS, True))
         self._perform(effects)
+
+    def _submitted(self, call: CallT, event: Callable[[CallT], list[Effect]]) -> Callable[[], None]:
+        with self._lock:
+            effects = event(call)
+        self._perform(effects)
+        return lambda: None if call.phase is Phase.DONE else self._leave([call])
 
     def _written(self, call: CallT, event: Callable[[CallT], list[Effect]], waiting: Waiting, caller: Caller) -> Result:
         with caller.waiting():
@@ -395,7 +418,7 @@ class CheckpointService:
                 self.store.delete(job.key, job.until, job.traces)
             self.wrote(job.key, job.commit is not None)
         except GatewayError as error:
-            return error
+            return error.with_traceback(None)  # which keeps all that it went through, and the calls with it
         except Exception:
             log.exception("upstream_call_failed_unexpectedly", key=str(job.key))
             return _unexpected(job)
@@ -409,14 +432,6 @@ class CheckpointService:
         if name and (suppressed := self._limit.admit(name)) is not None:
             more = {"suppressed": suppressed} if suppressed else {}
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
-
-
-def _expected(result: Result, kind: type[ResultT]) -> ResultT:
-    if isinstance(result, GatewayError):
-        raise result
-    if not isinstance(result, kind):
-        raise TypeError(f"{result!r} is no {kind.__name__}")
-    return result
 
 
 def _unexpected(job: Job) -> GatewayError:

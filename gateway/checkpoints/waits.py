@@ -92,6 +92,26 @@ class SubmittedCommit(CommitCall):
 
 
 @dataclass(slots=True, eq=False)
+class SubmittedRead(ReadCall):
+    """A read that nobody waits for."""
+
+    answer: Callable[[Result], None] = lambda result: None
+
+    def answered(self, result: Result) -> None:
+        self.answer(result)
+
+
+@dataclass(slots=True, eq=False)
+class SubmittedDelete(DeleteCall):
+    """A delete that nobody waits for."""
+
+    answer: Callable[[Result], None]
+
+    def answered(self, result: Result) -> None:
+        self.answer(result)
+
+
+@dataclass(slots=True, eq=False)
 class AwaitedDelete(DeleteCall):
     """A delete that stands alone."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from typing import TypeVar
 
 from gateway.errors import GatewayError
 from gateway.model import Checkpoint, CheckpointKey, Commit, SequenceNumber
 from gateway.trace import Trace
+
+ResultT = TypeVar("ResultT")
 
 
 class Source(Enum):
@@ -235,3 +238,12 @@ class Note:
 
 
 Effect = Start | Linger | Answer | Changed | Outdated | Note
+
+
+def expected(result: Result, kind: type[ResultT]) -> ResultT:
+    """The result that it must be. Raises the :class:`GatewayError` that it is instead."""
+    if isinstance(result, GatewayError):
+        raise result
+    if not isinstance(result, kind):
+        raise TypeError(f"{result!r} is no {kind.__name__}")
+    return result

@@ -70,6 +70,7 @@ class Workers:
                 job()
             except Exception:
                 log.exception("upstream_call_failed_unexpectedly")
+            del job  # what belongs to a call goes with it
 
 
 class Later:
@@ -120,6 +121,7 @@ class Later:
                 job()
             except Exception:
                 log.exception("write_not_begun_unexpectedly")
+            del job
 
     def _next(self) -> Callable[[], None] | None:
         with self._changed:

@@ -222,7 +222,7 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10_000,
-            description="unary calls that may wait for DIS at once, each on a thread; what is cached has its own",
+            description="unary calls that may wait for DIS at once; what is cached is answered all the same",
         ),
     ] = 512
     max_concurrent_calls: Annotated[

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import NoReturn, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError, Message
 
 from gateway.checkpoints.waits import Caller
+from gateway.checkpoints.work import Result
 from gateway.errors import GatewayError, InvalidField, MessageTooLarge, unexpected
 from gateway.rpc.admission import Admit, Permit, anybody, name_of
 from gateway.rpc.calls import MethodCalls
+from gateway.rpc.deadlines import Deadlines
+from gateway.rpc.pool import CallPool
 from gateway.rpc.status import rpc_status
 from gateway.trace import Trace
 
 Request = TypeVar("Request", bound=Message)
 MethodTable = dict[str, "grpc.RpcMethodHandler[bytes, bytes]"]
-Waiting = Callable[[], AbstractContextManager[None]]
 Quick = Callable[[bytes, Permit, float], bytes | None]
 """Answers a request, whose time is on the service's clock, without waiting; None where it cannot."""
 
@@ -35,43 +38,108 @@ _ABOUT_BYTES = 4096
 _ABOUT_MAX = 300
 """Characters of what a call was about that get into the log."""
 
+log = structlog.get_logger("gateway.rpc")
 
-def unary(
-    method: Callable[[Request, Caller, Permit], Message | bytes],
-    kind: type[Request],
-    max_message: int,
-    clock: Callable[[], float],
-    calls: MethodCalls,
-    admit: Admit = anybody,
-    waiting: Waiting = nullcontext,
-    quick: Quick | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> grpc.RpcMethodHandler[bytes, bytes]:
-    """A handler that answers with ``method``'s response (or its bytes), or with the status of the error it raised.
+
+class Reply(Protocol):
+    """The one answer to a call, to be given once, by any thread. Where the caller has gone, nothing happens."""
+
+    context: grpc.ServicerContext
+
+    def send(self, response: bytes) -> None:
+        """End the call well."""
+        ...
+
+    def fail(self, status: grpc.Status) -> None:
+        """End it with a status."""
+        ...
+
+
+class Asked(Protocol):
+    """A call that has begun. ``deadline`` is on the service's clock, in seconds."""
+
+    deadline: float
+    trace: Trace | None
+
+    def answered(self, result: Result) -> None:
+        """To be called once, by any thread, with how it ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Generic[Request]):
+    """How a method does its work without holding a thread.
+
+    ``begin`` starts it, and returns what gives up the wait; it raises what is wrong with a request. ``told`` makes the
+    bytes of an answer from a result, or raises the error that it is. Both wait for nothing.
+    """
+
+    begin: Callable[[Request, Permit, Asked], Callable[[], None]]
+    told: Callable[[Result], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the methods of a server have in common. ``max_message`` in bytes, ``clock`` in seconds."""
+
+    max_message: int
+    clock: Callable[[], float]
+    pool: CallPool
+    deadlines: Deadlines
+
+
+class UnaryMethod(Generic[Request]):
+    """Answers with ``method``'s response (or its bytes), or with the status of the error that it raised.
 
     ``admit`` says first who calls, and what they may do. The request is taken as bytes, so that one which is too large
     or broken gets an answer with details as well. Here, and not in an interceptor, which would cost more, ``calls``
-    hears of each call. ``check`` raises where it is to be refused, ``quick`` is asked before all else, and ``waiting``
-    surrounds the time in which a caller waits for DIS.
+    hears of each call. ``quick`` is asked before all else.
+
+    A call comes to :meth:`arrived`, where gRPC lets it; what ``quick`` does not know is begun there as ``work``, where
+    the method has some. What was not begun there, a thread of the pool calls.
     """
 
-    def call(data: bytes, context: grpc.ServicerContext) -> bytes:
-        began = clock()
+    def __init__(
+        self,
+        shared: Shared,
+        method: Callable[[Request, Caller, Permit], Message | bytes],
+        kind: type[Request],
+        calls: MethodCalls,
+        admit: Admit = anybody,
+        quick: Quick | None = None,
+        work: Work[Request] | None = None,
+    ) -> None:
+        self._shared = shared
+        self._method = method
+        self._kind = kind
+        self._calls = calls
+        self._admit = admit
+        self._quick = quick
+        self._work = work
+
+    def handler(self) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """For a server."""
+        return grpc.unary_unary_rpc_method_handler(self, request_deserializer=None, response_serializer=None)
+
+    def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        """Answer a call, in a thread of the pool."""
+        shared, calls = self._shared, self._calls
+        clock, began = shared.clock, shared.clock()
         trace: Trace | None = None
-        request: Message | None = None
+        request: Request | None = None
         permit: Permit | None = None
         try:
             if calls.traced:
                 trace = calls.began(context.invocation_metadata())
-            check()
-            permit = admit(context)
-            now = clock()  # who comes in may have taken time
-            if quick is not None and len(data) <= max_message and (known := quick(data, permit, now)) is not None:
-                calls.ended(clock() - began, trace, _about_bytes(data, kind) if calls.traced else "")
+            shared.pool.check()
+            permit = self._admit(context)
+            known = self._known(data, permit)
+            if known is not None:
+                calls.ended(clock() - began, trace, _about_bytes(data, self._kind) if calls.traced else "")
                 return known
-            request = parsed(data, kind, max_message)
-            caller = Caller(clock() + _time_left(context), context.add_callback, trace, waiting)
-            answer = method(request, caller, permit)
+            request = parsed(data, self._kind, shared.max_message)
+            caller = Caller(clock() + _time_left(context), context.add_callback, trace, shared.pool.waiting)
+            answer = self._method(request, caller, permit)
             response = answer if isinstance(answer, bytes) else answer.SerializeToString()
         except GatewayError as failure:
             error = failure
@@ -80,16 +148,138 @@ def unary(
         else:
             calls.ended(clock() - began, trace, about(request) if calls.traced else "")
             return response
-        what = _about_bytes(data, kind) if request is None and permit is not None else about(request)
+        what = _about_bytes(data, self._kind) if request is None and permit is not None else about(request)
         calls.failed(clock() - began, error, what, context.invocation_metadata(), trace, name_of(permit))
-        abort(context, error)
+        return abort(context, error)
 
-    return grpc.unary_unary_rpc_method_handler(call, request_deserializer=None, response_serializer=None)
+    def arrived(self, data: bytes, reply: Reply) -> bool:
+        """Begin a call, by the thread that brings its message: without waiting for anything, and without raising.
+
+        Tells whether it was answered, or will be. Where not, nothing has happened, and it needs a thread.
+        """
+        calls, work, clock = self._calls, self._work, self._shared.clock
+        if calls.traced and work is None:
+            return False  # it could be seen twice
+        began = clock()
+        trace: Trace | None = None
+        request: Request | None = None
+        permit: Permit | None = None
+        try:
+            if calls.traced:
+                trace = calls.began(reply.context.invocation_metadata())
+            permit = self._admit(reply.context)
+            known = self._known(data, permit)
+            if known is not None:
+                calls.ended(clock() - began, trace, _about_bytes(data, self._kind) if calls.traced else "")
+                reply.send(known)
+                return True
+            if work is None:
+                return False
+            request = parsed(data, self._kind, self._shared.max_message)
+            call = _Call(self._shared, calls, reply, began, trace, permit, request, work)
+            call.begin()
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            what = _about_bytes(data, self._kind) if request is None and permit is not None else about(request)
+            _fail(reply, calls, failure, clock() - began, what, trace, permit)
+        return True
+
+    def _known(self, data: bytes, permit: Permit) -> bytes | None:
+        """The answer to what needs nothing but the cache."""
+        if self._quick is None or len(data) > self._shared.max_message:
+            return None
+        return self._quick(data, permit, self._shared.clock())  # who comes in may have taken time
+
+
+def _fail(
+    reply: Reply,
+    calls: MethodCalls,
+    failure: Exception,
+    seconds: float,
+    what: str,
+    trace: Trace | None,
+    permit: Permit | None,
+) -> None:
+    """Answer with an error. Does not raise: others wait for this thread."""
+    try:
+        error = failure if isinstance(failure, GatewayError) else unexpected(failure)
+        calls.failed(seconds, error, what, reply.context.invocation_metadata(), trace, name_of(permit))
+        reply.fail(rpc_status(error))
+    except Exception:
+        log.exception("call_failed_unexpectedly")
+
+
+@dataclass(slots=True, eq=False)
+class _Call(Generic[Request]):
+    """A call that waits for its answer without a thread."""
+
+    _shared: Shared
+    _calls: MethodCalls
+    _reply: Reply
+    _began: float
+    trace: Trace | None
+    _permit: Permit
+    _request: Request
+    _work: Work[Request]
+    deadline: float = field(init=False)
+    step: int = field(init=False)
+    _leave: Callable[[], None] | None = field(init=False, default=None)
+    _over: bool = field(init=False, default=False)
+    _answered: bool = field(init=False, default=False)
+
+    def begin(self) -> None:
+        """Have the work begun. Raises what is wrong, and is not answered then."""
+        shared, context = self._shared, self._reply.context
+        self.deadline = shared.clock() + _time_left(context)
+        shared.pool.begin()
+        try:
+            shared.deadlines.add(self)
+            self._over = context.add_callback(self.give_up) is False
+            leave = self._work.begin(self._request, self._permit, self)
+        except BaseException:
+            self._wait_no_more()
+            raise
+        if not self._answered:
+            self._leave = leave
+        if self._over:  # it could not be given up before
+            leave()
+
+    def give_up(self) -> None:
+        """Its caller has gone, or its time is over; it may just have been answered."""
+        self._over = True
+        if self._leave is not None:
+            self._leave()
+
+    def answered(self, result: Result) -> None:
+        """See :class:`Asked`."""
+        self._wait_no_more()
+        self._answered = True
+        self._leave = None  # it knows this call, which would stay until the collector finds them both
+        if isinstance(result, GatewayError):  # not raised: what is raised keeps the calls that it went through
+            self._failed(result)
+            return
+        calls = self._calls
+        try:
+            response = self._work.told(result)
+            calls.ended(self._shared.clock() - self._began, self.trace, about(self._request) if calls.traced else "")
+            self._reply.send(response)
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            self._failed(failure)
+
+    def _failed(self, failure: Exception) -> None:
+        seconds = self._shared.clock() - self._began
+        _fail(self._reply, self._calls, failure, seconds, about(self._request), self.trace, self._permit)
+
+    def _wait_no_more(self) -> None:
+        self._shared.deadlines.remove(self)
+        self._shared.pool.end()
 
 
 def abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:
     """End a call with an error and its details."""
-    context.abort_with_status(rpc_status(error))
+    status = rpc_status(error)
+    # what was raised keeps the calls that it went through, and those keep it, until the collector finds them all
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    context.abort_with_status(status)
     raise AssertionError("abort_with_status raises")
 
 

@@ -98,6 +98,8 @@ class CallPool:
         """for what follows, some of which is looked at without it as well"""
         self._threads: list[threading.Thread] = []
         self._away = 0
+        self._begun = 0
+        """calls that wait for DIS without a thread"""
         self._rested: list[_Worker] = []
         self._active = 0
         """threads that run a call or wait for one"""
@@ -106,8 +108,8 @@ class CallPool:
 
     @property
     def here(self) -> int:
-        """How many calls are here, those that wait for a thread included."""
-        return len(self._jobs) + len(self._busy)
+        """How many calls are here, those included that wait for a thread, or without one."""
+        return len(self._jobs) + len(self._busy) + self._begun
 
     @property
     def resting(self) -> int:
@@ -143,7 +145,24 @@ class CallPool:
     def check(self) -> None:
         """In a call: whether it may be served. Raises :class:`gateway.errors.Overloaded`."""
         if self._mine.refused:
-            raise Overloaded(f"{self._most} calls are under way, and no more are taken", retry_after=1.0)
+            raise self._too_many()
+
+    def begin(self) -> None:
+        """A call begins that needs no thread to wait for DIS, but counts like those that do, until :meth:`end`.
+
+        Raises :class:`gateway.errors.Overloaded`.
+        """
+        with self._lock:
+            if self.here >= self._most:
+                raise self._too_many()
+            if self._away + self._begun >= self._most_away:
+                raise _too_many_wait()
+            self._begun += 1
+
+    def end(self) -> None:
+        """Such a call has its answer."""
+        with self._lock:
+            self._begun -= 1
 
     def waiting(self) -> AbstractContextManager[None]:
         """While a call waits: another may run. Raises :class:`gateway.errors.Overloaded` where too many wait."""
@@ -153,7 +172,7 @@ class CallPool:
         """It waits from now on. Raises :class:`gateway.errors.Overloaded` where too many do."""
         with self._lock:
             if not worker.away and not self._leave(worker):
-                raise Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)
+                raise _too_many_wait()
         if self._jobs:
             self._wake_free()
             self._add()
@@ -253,7 +272,7 @@ class CallPool:
 
     def _leave(self, worker: _Worker) -> bool:
         """Take its place among those that run from a thread. Needs the lock."""
-        if self._away >= self._most_away:
+        if self._away + self._begun >= self._most_away:
             return False
         self._away += 1
         self._active -= 1
@@ -302,6 +321,9 @@ class CallPool:
             self._add()
         return now
 
+    def _too_many(self) -> Overloaded:
+        return Overloaded(f"{self._most} calls are under way, and no more are taken", retry_after=1.0)
+
     def _refused(self, future: Future[None], job: Callable[..., object], args: tuple[Any, ...]) -> None:
         self._mine.refused = True
         try:
@@ -316,3 +338,7 @@ class CallPool:
             job(*args)
         except BaseException:
             log.exception("call_failed_unexpectedly")
+
+
+def _too_many_wait() -> Overloaded:
+    return Overloaded("as many calls wait for DIS as may (server.workers)", retry_after=1.0)

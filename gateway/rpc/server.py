@@ -17,9 +17,11 @@ from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.waits import Caller
 from gateway.errors import ListenError
 from gateway.rpc.admission import Admission, CallersSettings, Permit
+from gateway.rpc.arrivals import Arrivals, inner_parts
 from gateway.rpc.calls import CallsOf, unseen
+from gateway.rpc.deadlines import Deadlines
 from gateway.rpc.departure import connections
-from gateway.rpc.handlers import MethodTable, Quick, Request, unary
+from gateway.rpc.handlers import MethodTable, Quick, Request, Shared, UnaryMethod, Work
 from gateway.rpc.limits import REFUSALS, ConnectionLimits, transport_options
 from gateway.rpc.listeners import Bound, Listeners
 from gateway.rpc.messages import MessageReader
@@ -71,8 +73,11 @@ class GatewayServer:
         self._admission = Admission(settings.callers, clock)
         self._pool = CallPool(settings.workers, settings.max_concurrent_calls, "rpc")
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
+        self._shared = Shared(settings.max_message, clock, self._pool, Deadlines(clock))
+        parts = inner_parts()
+        threads = self._pool if parts is None else Arrivals(parts, self._pool, settings.max_concurrent_calls)
         self._server = grpc.server(
-            cast(ThreadPoolExecutor, self._pool),
+            cast(ThreadPoolExecutor, threads),
             maximum_concurrent_rpcs=most,
             options=transport_options(settings.connection, settings.max_message, most),
         )
@@ -90,10 +95,10 @@ class GatewayServer:
             calls_of,
         )
         self._services = [SERVICE_NAME, health.SERVICE_NAME]
-        self._server.add_registered_method_handlers(SERVICE_NAME, self._checkpoint_handlers(service, reader, clock))
+        self._server.add_registered_method_handlers(SERVICE_NAME, self._checkpoint_handlers(service, reader))
         if settings.admin_service:
             self._services.append(ADMIN_SERVICE_NAME)
-            handlers = self._admin_handlers(service, reader, clock)
+            handlers = self._admin_handlers(service, reader)
             self._server.add_registered_method_handlers(ADMIN_SERVICE_NAME, handlers)
         self._probes = Probes(self._services, ready)
         self._server.add_generic_rpc_handlers((self._probes.handlers(),))
@@ -144,51 +149,48 @@ class GatewayServer:
             ended.wait()
         self._service.drain()  # whoever still waits holds a thread
         self._pool.shutdown()
+        self._shared.deadlines.close()
         self._probes.close()
         self._reflection.close()
         self._streams.close()
 
-    def _checkpoint_handlers(
-        self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
-    ) -> MethodTable:
-        servicer, size = CheckpointServicer(service, reader, self._calls_of), self._settings.max_message
+    def _checkpoint_handlers(self, service: CheckpointService, reader: MessageReader) -> MethodTable:
+        servicer = CheckpointServicer(service, reader, self._calls_of)
         quick = QuickReads(service, reader, self._calls_of("BatchGetCheckpoints"))
 
         def one(
             name: str,
             method: Callable[[Request, Caller, Permit], Message | bytes],
             kind: type[Request],
-            at_once: Quick | None = None,
+            *,
+            quick: Quick | None = None,
+            work: Work[Request] | None = None,
         ) -> tuple[str, grpc.RpcMethodHandler[bytes, bytes]]:
-            calls, admit = self._calls_of(name), self._admission.to(name)
-            return name, unary(method, kind, size, clock, calls, admit, self._pool.waiting, at_once, self._pool.check)
+            return name, self._unary(name, method, kind, quick, work)
 
         methods: MethodTable = dict(
             (
-                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest, quick.one),
-                one("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest),
-                one("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest),
+                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest, quick=quick.one, work=servicer.reads()),
+                one("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest, work=servicer.commits()),
+                one("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest, work=servicer.deletes()),
                 one("ListCheckpoints", servicer.list, pb.ListCheckpointsRequest),
-                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest, quick.many),
+                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest, quick=quick.many),
                 one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
         return methods | self._streams.handlers()
 
-    def _admin_handlers(
-        self, service: CheckpointService, reader: MessageReader, clock: Callable[[], float]
-    ) -> MethodTable:
-        servicer, size = CheckpointAdminServicer(service, reader), self._settings.max_message
-        methods: MethodTable = {
-            "DeleteAppCheckpoints": unary(
-                servicer.delete_app,
-                pb.DeleteAppCheckpointsRequest,
-                size,
-                clock,
-                self._calls_of("DeleteAppCheckpoints"),
-                self._admission.to("DeleteAppCheckpoints"),
-                self._pool.waiting,
-                check=self._pool.check,
-            )
-        }
-        return methods
+    def _admin_handlers(self, service: CheckpointService, reader: MessageReader) -> MethodTable:
+        servicer, name = CheckpointAdminServicer(service, reader), "DeleteAppCheckpoints"
+        return {name: self._unary(name, servicer.delete_app, pb.DeleteAppCheckpointsRequest)}
+
+    def _unary(
+        self,
+        name: str,
+        method: Callable[[Request, Caller, Permit], Message | bytes],
+        kind: type[Request],
+        quick: Quick | None = None,
+        work: Work[Request] | None = None,
+    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+        calls, admit = self._calls_of(name), self._admission.to(name)
+        return UnaryMethod(self._shared, method, kind, calls, admit, quick, work).handler()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.waits import Caller
-from gateway.checkpoints.work import ReadResult, Result
+from gateway.checkpoints.work import CommitResult, Deleted, ReadResult, Result, expected
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import CallsOf, unseen
+from gateway.rpc.handlers import Asked, Work
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.status import status_of
 
@@ -51,6 +52,58 @@ class CheckpointServicer:
         permit(*key.app)
         self._service.delete(key, caller)
         return pb.DeleteCheckpointResponse()
+
+    # the same without waiting
+
+    def reads(self) -> Work[pb.GetCheckpointRequest]:
+        """``GetCheckpoint``."""
+
+        def begin(request: pb.GetCheckpointRequest, permit: Permit, asked: Asked) -> Callable[[], None]:
+            key = self._reader.key(request)
+            permit(*key.app)
+            wish = messages.read_wish(request)
+            return self._service.submit_read(key, wish, asked.answered, deadline=asked.deadline, trace=asked.trace)
+
+        def told(result: Result) -> bytes:
+            return messages.read_response(expected(result, ReadResult)).SerializeToString()
+
+        return Work(begin, told)
+
+    def commits(self) -> Work[pb.CommitCheckpointRequest]:
+        """``CommitCheckpoint``."""
+        last: tuple[Result, bytes] | None = None
+        """the answer to those that were folded into one write"""
+
+        def begin(request: pb.CommitCheckpointRequest, permit: Permit, asked: Asked) -> Callable[[], None]:
+            commit = self._reader.commit(request)
+            permit(*commit.key.app)
+            return self._service.submit(commit, asked.answered, deadline=asked.deadline, trace=asked.trace)
+
+        def told(result: Result) -> bytes:
+            nonlocal last
+            same = last
+            if same is None or same[0] is not result:
+                response = messages.commit_response(expected(result, CommitResult))
+                same = last = result, response.SerializeToString()
+            return same[1]
+
+        return Work(begin, told)
+
+    def deletes(self) -> Work[pb.DeleteCheckpointRequest]:
+        """``DeleteCheckpoint``."""
+
+        def begin(request: pb.DeleteCheckpointRequest, permit: Permit, asked: Asked) -> Callable[[], None]:
+            key = self._reader.key(request)
+            permit(*key.app)
+            return self._service.submit_delete(key, asked.answered, deadline=asked.deadline, trace=asked.trace)
+
+        def told(result: Result) -> bytes:
+            expected(result, Deleted)
+            return b""
+
+        return Work(begin, told)
+
+    # many
 
     def list(self, request: pb.ListCheckpointsRequest, caller: Caller, permit: Permit) -> pb.ListCheckpointsResponse:
         """``ListCheckpoints``."""

@@ -1,0 +1,126 @@
+"""When calls that hold no thread give up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import ceil, floor
+from typing import Protocol
+
+import structlog
+
+from gateway.scheduling import go_on_at_once
+
+_STEPS = 200
+"""Of a second: a call gives up within one of them after its time."""
+_NEAR_SECONDS = 2.0
+"""What is further away is looked at anew one to two seconds before its time, so that there are few steps at once."""
+_LOOK_SECONDS = 0.05
+"""So often a clock is looked at that may jump"""
+
+log = structlog.get_logger("gateway.rpc")
+
+
+class Waiter(Protocol):
+    """Waits until ``deadline``, in seconds on the clock of its :class:`Deadlines`, unless it is answered first.
+
+    ``step`` is where it stands in them.
+    """
+
+    deadline: float
+    step: int
+
+    def give_up(self) -> None:
+        """Its time is over. Once at most; it may just have been answered."""
+        ...
+
+
+class Deadlines:
+    """Has those give up whose time is over. Thread-safe; one thread, once it is needed. ``clock`` gives seconds.
+
+    Most are answered long before: those who come and go cost no more than a place in a set. Where no thread can be
+    started, the client's own deadline ends its call.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._changed = threading.Condition(threading.Lock())
+        """for what follows"""
+        self._waiters: dict[int, set[Waiter]] = {}
+        """by the step in which they are looked at"""
+        self._steps: list[int] = []
+        """a heap of those, and of some at which nobody waits any more"""
+        self._started = False
+        self._closed = False
+
+    def add(self, waiter: Waiter) -> None:
+        """Have it give up in time."""
+        step = waiter.step = self._step_of(waiter.deadline)
+        with self._changed:
+            there = self._waiters.get(step)
+            if there is not None:
+                there.add(waiter)
+                return
+            self._waiters[step] = {waiter}
+            heappush(self._steps, step)
+            if not self._started:
+                self._start()
+            elif self._steps[0] == step:
+                self._changed.notify()
+
+    def remove(self, waiter: Waiter) -> None:
+        """It waits no longer."""
+        with self._changed:
+            there = self._waiters.get(waiter.step)
+            if there is not None:
+                there.discard(waiter)
+
+    def close(self) -> None:
+        """Let the thread go; nobody gives up any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _step_of(self, deadline: float) -> int:
+        if deadline - self._clock() <= _NEAR_SECONDS:
+            return ceil(deadline * _STEPS)
+        return floor(deadline - 1.0) * _STEPS
+
+    def _start(self) -> None:
+        self._started = True
+        try:
+            threading.Thread(target=self._work, name="deadlines", daemon=True).start()
+        except (RuntimeError, MemoryError):  # the system gives no more
+            self._started = False  # the next one tries again
+            log.warning("thread_not_started", name="deadlines")
+
+    def _work(self) -> None:
+        go_on_at_once()
+        while self._look_at(self._next()):
+            pass
+
+    def _look_at(self, waiters: set[Waiter] | None) -> bool:
+        """Those whose time is over give up, the others come back later; tells whether there will be more."""
+        now = self._clock()
+        for waiter in waiters or ():
+            try:
+                if waiter.deadline <= now:
+                    waiter.give_up()
+                else:
+                    self.add(waiter)
+            except Exception:
+                log.exception("call_failed_unexpectedly")
+        return waiters is not None
+
+    def _next(self) -> set[Waiter] | None:
+        """Those of the next step, at its time; None once closed."""
+        with self._changed:
+            while not self._closed:
+                while self._steps and not self._waiters[self._steps[0]]:
+                    del self._waiters[heappop(self._steps)]
+                rest = self._steps[0] / _STEPS - self._clock() if self._steps else None
+                if rest is not None and rest <= 0:
+                    return self._waiters.pop(heappop(self._steps))
+                self._changed.wait(None if rest is None else min(rest, _LOOK_SECONDS))
+        return None

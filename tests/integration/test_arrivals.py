@@ -1,0 +1,192 @@
+"""Calls that begin with their message, and wait for DIS without a thread."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+import msgspec
+import pytest
+import structlog.testing
+from grpc import _server
+
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.config import Config, ServerConfig
+from gateway.emulator import Emulator
+from gateway.rpc import server
+from gateway.rpc.arrivals import inner_parts
+from tests.support import APP, STREAM, Call, Client, Running, config_for, key, wait_until
+
+Start = Callable[[Config], Running]
+SERVER = ServerConfig(listen="127.0.0.1:0", admin_listen="")
+
+
+def test_these_are_the_inner_parts_of_this_grpc() -> None:
+    """Where this fails after an update: see what has changed in ``grpc/_server.py``, and follow it in ``arrivals``."""
+    assert inner_parts() is not None
+
+
+def hits(client: Client, emulator: Emulator) -> None:
+    client.commit(5)
+    assert client.get().found
+
+
+def misses(client: Client, emulator: Emulator) -> None:
+    client.get(read_mode=pb.READ_MODE_FRESH)
+
+
+def deletes(client: Client, emulator: Emulator) -> None:
+    client.delete()
+
+
+def batches(client: Client, emulator: Emulator) -> None:
+    client.commit(5)
+    stub = client.stub
+    for _ in range(2):
+        stub.BatchGetCheckpoints(pb.BatchGetCheckpointsRequest(keys=[key(), key("1")]), timeout=20)
+    stub.BatchCommitCheckpoints(
+        pb.BatchCommitCheckpointsRequest(
+            commits=[pb.CommitCheckpointRequest(key=key(), sequence_number="6"), pb.CommitCheckpointRequest()]
+        ),
+        timeout=20,
+    )
+
+
+def lists(client: Client, emulator: Emulator) -> None:
+    client.stub.ListCheckpoints(pb.ListCheckpointsRequest(stream_name=STREAM, app_name=APP), timeout=20)
+    request = pb.ListCheckpointsRequest(stream_name="nowhere", app_name=APP)
+    client.failure(client.stub.ListCheckpoints, request, timeout=20)
+
+
+def wrong_requests(client: Client, emulator: Emulator) -> None:
+    assert client.failure(client.get, "nonsense").field == "key.partition_id"
+    assert client.failure(client.commit, "x").field == "sequence_number"
+    request = pb.BatchGetCheckpointsRequest(max_age={"seconds": -1}, keys=[key()])
+    client.failure(client.stub.BatchGetCheckpoints, request, timeout=20)
+
+
+def refusals_of_dis(client: Client, emulator: Emulator) -> None:
+    for call in (client.get, client.commit, client.delete):
+        emulator.inject("error", code="DIS.5000", times=1)
+        arguments = (7,) if call == client.commit else ()
+        more = {"read_mode": pb.READ_MODE_FRESH} if call == client.get else {}
+        client.failure(call, *arguments, **more)
+
+
+def what_is_below(client: Client, emulator: Emulator) -> None:
+    client.commit(9)
+    assert client.failure(client.commit, 8).reason == "CHECKPOINT_REGRESSION"
+
+
+def callers_who_leave(client: Client, emulator: Emulator) -> None:
+    client.commit(4, "1")
+    emulator.inject("hold", times=2)
+    call = client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key("2")), timeout=50)
+    emulator.wait_for_held(1)
+    call.cancel()
+    wait_until(lambda: call.done())
+    late = client.stub.CommitCheckpoint.future(pb.CommitCheckpointRequest(key=key("1"), sequence_number="5"), timeout=1)
+    assert Call.of(late.exception()).reason == "COMMIT_OUTCOME_UNKNOWN"
+    emulator.release()
+
+
+def too_many(client: Client, emulator: Emulator) -> None:
+    emulator.inject("hold", times=1)
+    waiting = client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key("2")), timeout=50)
+    emulator.wait_for_held(1)
+    assert client.failure(client.commit, 6, "1").reason == "GATEWAY_OVERLOADED"
+    emulator.release()
+    waiting.result()
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        hits,
+        misses,
+        deletes,
+        batches,
+        lists,
+        wrong_requests,
+        refusals_of_dis,
+        what_is_below,
+        callers_who_leave,
+        too_many,
+    ],
+)
+@pytest.mark.parametrize("own_way", [False, True], ids=["arrivals", "grpc's own way"])
+@pytest.mark.usefixtures("without_collector")
+def test_what_has_ended_is_gone_without_the_collector(
+    emulator: Emulator,
+    start: Start,
+    calls: Callable[[Client, Emulator], None],
+    own_way: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gRPC refuses further calls of a connection while too many that ended are still there."""
+    if own_way:
+        monkeypatch.setattr(server, "inner_parts", lambda: None)
+    before = states()
+    client = start(config_for(emulator, server=msgspec.structs.replace(SERVER, workers=1))).client
+    calls(client, emulator)
+    wait_until(lambda: len(states()) == len(before))
+
+
+def states() -> list[Any]:
+    return [one for one in gc.get_objects() if type(one) is _server._RPCState]
+
+
+@pytest.mark.parametrize("name", ["_status", "_receive_message", "_RECEIVE_MESSAGE_TOKEN", "_Context", "_RPCState"])
+def test_where_a_part_of_grpc_is_missing_it_is_not_known_and_the_log_says_so(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
+        patch.delattr(_server, name)
+        parts = inner_parts()
+    assert parts is None
+    assert [one["event"] for one in logs] == ["grpc_not_known"]
+    assert name in logs[0]["problem"]
+
+
+def test_where_a_part_of_grpc_takes_something_else_it_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_server, "_abort", lambda state, code, details: None)
+    assert inner_parts() is None
+
+
+def test_a_call_without_a_message_is_told_so(client: Client) -> None:
+    call = client.channel.stream_unary("/disgateway.v1.CheckpointService/GetCheckpoint")
+    with pytest.raises(grpc.RpcError) as caught:
+        call(iter(()), timeout=20)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "exactly one request message" in caught.value.details()
+
+
+def test_more_calls_whose_message_does_not_come_than_calls_are_taken_hold_up_nobody(
+    emulator: Emulator, start: Start
+) -> None:
+    most = 3
+    client = start(config_for(emulator, server=msgspec.structs.replace(SERVER, max_concurrent_calls=most))).client
+    client.commit(5)
+    send = client.channel.stream_unary("/disgateway.v1.CheckpointService/GetCheckpoint")
+    ends: list[SimpleQueue[bytes | None]] = [SimpleQueue() for _ in range(most)]
+    silent = [send.future(iter(end.get, None), timeout=50) for end in ends]
+    request = pb.GetCheckpointRequest(key=key()).SerializeToString()
+    for number in range(6, 10):
+        assert client.get().checkpoint.sequence_number == str(number - 1)
+        client.commit(number)
+    for end in ends:
+        end.put(request)
+        end.put(None)
+    for call in silent:
+        assert pb.GetCheckpointResponse.FromString(call.result(20)).checkpoint.sequence_number == "9"
