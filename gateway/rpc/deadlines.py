@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,8 @@ _NEAR_SECONDS = 2.0
 """What is further away is looked at anew one to two seconds before its time, so that there are few steps at once."""
 _LOOK_SECONDS = 0.05
 """So often a clock is looked at that may jump"""
+_IDLE_LOOKS = 50
+"""After so many looks with nobody there it is not looked at, until somebody comes: who is alone wakes no thread then"""
 
 log = structlog.get_logger("gateway.rpc")
 
@@ -51,6 +53,8 @@ class Deadlines:
         """by the step in which they are looked at"""
         self._steps: list[int] = []
         """a heap of those, and of some at which nobody waits any more"""
+        self._looks_at = 0.0
+        """when the thread looks at them next, at the latest"""
         self._started = False
         self._closed = False
 
@@ -66,7 +70,7 @@ class Deadlines:
             heappush(self._steps, step)
             if not self._started:
                 self._start()
-            elif self._steps[0] == step:
+            elif step / _STEPS < self._looks_at:
                 self._changed.notify()
 
     def remove(self, waiter: Waiter) -> None:
@@ -115,12 +119,17 @@ class Deadlines:
 
     def _next(self) -> set[Waiter] | None:
         """Those of the next step, at its time; None once closed."""
+        idle = 0
         with self._changed:
             while not self._closed:
                 while self._steps and not self._waiters[self._steps[0]]:
                     del self._waiters[heappop(self._steps)]
-                rest = self._steps[0] / _STEPS - self._clock() if self._steps else None
-                if rest is not None and rest <= 0:
+                now = self._clock()
+                rest = self._steps[0] / _STEPS - now if self._steps else _LOOK_SECONDS
+                if rest <= 0:
                     return self._waiters.pop(heappop(self._steps))
-                self._changed.wait(None if rest is None else min(rest, _LOOK_SECONDS))
+                idle = 0 if self._steps else idle + 1
+                seconds = min(rest, _LOOK_SECONDS) if idle <= _IDLE_LOOKS else None
+                self._looks_at = inf if seconds is None else now + seconds
+                self._changed.wait(seconds)
         return None

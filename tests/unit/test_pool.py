@@ -234,6 +234,40 @@ def test_with_too_many_here_further_ones_are_refused_and_are_counted_by_who_hand
     assert told[1] == "served"
 
 
+def test_calls_that_wait_without_a_thread_count_with_those_that_have_one(make: Callable[..., CallPool]) -> None:
+    pool = make(waiting=3, running=2)
+    jobs = Jobs(pool)
+    pool.begin()
+    jobs.submit(jobs.wait, 2)
+    jobs.begin(2)
+    with pytest.raises(Overloaded, match="as many calls wait for DIS as may"):
+        pool.begin()
+    jobs.submit(jobs.wait, 1)
+    assert jobs.refused.wait(SECONDS)
+    pool.end()
+    pool.begin()
+    assert pool.here == 3
+    jobs.go.set()
+    wait_until(lambda: pool.here == 1)
+    pool.begin()
+    pool.begin()
+    with pytest.raises(Overloaded, match="as many calls wait for DIS as may"):
+        pool.begin()
+
+
+def test_no_more_calls_begin_without_a_thread_than_may_be_here(make: Callable[..., CallPool]) -> None:
+    pool = make(waiting=100, most=2)
+    pool.begin()
+    pool.begin()
+    with pytest.raises(Overloaded, match="2 calls are under way"):
+        pool.begin()
+    refused = pool.submit(lambda: None)
+    assert refused is not None
+    refused.result(SECONDS)
+    pool.end()
+    assert pool.submit(lambda: None) is None
+
+
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
 def test_a_job_that_fails_costs_no_thread(make: Callable[..., CallPool], error: BaseException) -> None:
     pool = make(running=1)
