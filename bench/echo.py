@@ -4,9 +4,9 @@ Registered in the two ways in which generated code does it, and without anything
 
     python -m bench.echo 127.0.0.1:0
 
-and with --pool on the gateway's pool of threads, with bytes that nobody parses: what the gateway's own limit is.
+and with --arrivals in the gateway's way of calls, with bytes that nobody parses: what the gateway's own limit is.
 
-    python -m bench.echo 127.0.0.1:0 --pool
+    python -m bench.echo 127.0.0.1:0 --arrivals
 
 With --together 20 those who call wait for each other, as callers of one key do, and 20 ms more, as for DIS: what the
 library leaves of the best that any lane could do.
@@ -20,11 +20,15 @@ import argparse
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
+from gateway.rpc.arrivals import Arrivals, inner_parts
+from gateway.rpc.calls import Unseen
+from gateway.rpc.deadlines import Deadlines
+from gateway.rpc.handlers import Shared, UnaryMethod
 from gateway.rpc.pool import CallPool
 
 Request = TypeVar("Request")
@@ -67,26 +71,40 @@ class Together:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
-    parser.add_argument("--pool", action="store_true")
+    parser.add_argument("--arrivals", action="store_true")
     parser.add_argument("--together", type=float, metavar="MS")
     options = parser.parse_args()
-    threads = THREADS if options.together is None else TOGETHER
-    pool = CallPool(_WAITING, _MOST, "echo") if options.pool else ThreadPoolExecutor(threads)
-    server = grpc.server(cast(ThreadPoolExecutor, pool))
-    answer = (
-        (lambda request, context: request) if options.together is None else Together(options.together / 1000).answer
-    )
-    method = grpc.unary_unary_rpc_method_handler(
-        answer,
-        request_deserializer=None if options.pool else pb.GetCheckpointRequest.FromString,
-        response_serializer=None if options.pool else pb.GetCheckpointRequest.SerializeToString,
-    )
+    threads, method = _arrivals() if options.arrivals else _plain(options.together)
+    server = grpc.server(threads)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Get": method}),))
     server.add_registered_method_handlers("bench.Echo", {"Get": method})
     port = server.add_insecure_port(options.address)
     server.start()
     print(options.address if options.address.startswith("unix:") else f"127.0.0.1:{port}", flush=True)
     server.wait_for_termination()
+
+
+def _plain(together: float | None) -> tuple[ThreadPoolExecutor, grpc.RpcMethodHandler[Any, Any]]:
+    method = grpc.unary_unary_rpc_method_handler(
+        (lambda request, context: request) if together is None else Together(together / 1000).answer,
+        request_deserializer=pb.GetCheckpointRequest.FromString,
+        response_serializer=pb.GetCheckpointRequest.SerializeToString,
+    )
+    return ThreadPoolExecutor(THREADS if together is None else TOGETHER), method
+
+
+def _arrivals() -> tuple[ThreadPoolExecutor, grpc.RpcMethodHandler[Any, Any]]:
+    parts, pool = inner_parts(), CallPool(_WAITING, _MOST, "echo")
+    if parts is None:
+        raise SystemExit("this grpcio is not known to the gateway")
+    method: UnaryMethod[pb.GetCheckpointRequest] = UnaryMethod(
+        Shared(1 << 20, time.monotonic, pool, Deadlines(time.monotonic)),
+        lambda request, caller, permit: request,
+        pb.GetCheckpointRequest,
+        Unseen(),
+        quick=lambda data, permit, now: data,
+    )
+    return cast(ThreadPoolExecutor, Arrivals(parts, pool, _MOST)), method.handler()
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def figures(pace: Pace) -> list[Figure]:
         url = stack.enter_context(dis(DELAY))
         settings = {"upstream__pool_size": str(CONNECTIONS), "cache__max_entries": "100000"}
         server = stack.enter_context(gateway(url, f"unix://{folder}/g.sock", **settings))
-        root = copy(LINGERING, Path(folder) / "hasty")
+        root = copy([LINGERING], Path(folder) / "hasty")
         without = stack.enter_context(gateway(url, f"unix://{folder}/hasty.sock", root=root, **settings))
         echo = stack.enter_context(peer("go-echo", f"unix://{folder}/echo.sock"))
         library = stack.enter_context(

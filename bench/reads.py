@@ -89,7 +89,7 @@ def against_peers(pace: Pace) -> list[Figure]:
             "gateway-shaped server in Go": peer("go-native", at("go-native")),
             "echo in Go": peer("go-echo", at("go-echo")),
             f"{BARE}, {POLLER}": peer("bare", at("like-ours"), like_ours=True),
-            f"echo of bytes on the gateway's pool, {POLLER}": peer("bare", at("pooled"), "--pool", like_ours=True),
+            f"echo of bytes in the gateway's way, {POLLER}": peer("bare", at("bytes"), "--arrivals", like_ours=True),
         }
         shown = ("-token", TOKEN)  # all get the same calls, whether they look at the token or not
         with all_of(contenders) as servers:
@@ -303,41 +303,6 @@ def _added(name: str, taken: Sequence[Mapping[str, Any]], echoed: Sequence[Mappi
         values = [one[part] - other[part] for one, other in zip(taken, echoed, strict=True)]
         what = f"{name}, added to the echo in Go, {part}"
         figures.append(Figure(what, statistics.median(values), "µs", spread=abs(spread(values))))
-    return figures
-
-
-def on_all_cores(pace: Pace) -> list[Figure]:
-    """A gateway that is tied to no core, and one whose gRPC is as it comes: at full speed, and at 1,000 a second."""
-    tied, free, default = "on one core", "on all cores", "on all cores, with gRPC's own poller"
-    with tempfile.TemporaryDirectory() as folder, dis() as url:
-        contenders = {
-            tied: gateway(url, f"unix://{folder}/tied.sock"),
-            free: gateway(url, f"unix://{folder}/free.sock", core=None),
-            default: gateway(url, f"unix://{folder}/default.sock", core=None, grpc={"GRPC_EXPERIMENTS": ""}),
-        }
-        calm: dict[str, list[float]] = {name: [] for name in contenders}
-        late: dict[str, list[float]] = {name: [] for name in contenders}
-        with all_of(contenders) as servers:
-            contest = Contest(servers).run(pace, "-callers", "16")
-            for _ in range(max(1, pace.rounds // 3)):
-                for name, server in servers.items():
-                    before = server.cpu()
-                    done = server.load("-mode", "open", "-rate", "1000", "-seconds", "10" if is_full(pace) else "1")
-                    calm[name].append((server.cpu() - before) / done["calls"])
-                    late[name].append(done["p90"])
-    figures = [
-        contest.figure(f"{name}: 16 callers", name, tied, "itself" if name == tied else tied) for name in servers
-    ]
-    for what, unit, times, values in (
-        ("CPU of a call, 16 callers", "µs", 1e6, contest.cpu),
-        ("CPU of a call, 1,000 a second", "µs", 1e6, calm),
-        ("p90, 1,000 a second", "µs", 1.0, late),
-    ):
-        for name, mine in values.items():
-            ratios = [one / other for one, other in zip(mine, values[tied], strict=True)]
-            of = "itself" if name == tied else tied
-            value = statistics.median(mine) * times
-            figures.append(Figure(f"{name}: {what}", value, unit, statistics.median(ratios), of, spread=spread(ratios)))
     return figures
 
 

@@ -35,12 +35,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Load:
-    """What is called, of a gateway that looks who calls or does not, and without what it is called too."""
+    """What is called, of a gateway that looks who calls or does not, and without what it is called too.
+
+    ``base``: what the whole is already without.
+    """
 
     what: str
     options: Sequence[str]
     changes: Sequence[Change]
     checked: bool = False
+    base: Sequence[Change] = ()
 
 
 SHORT_WAY = Change(
@@ -108,23 +112,25 @@ BATCHES = Change(
     goal=0.85,
     slack=1.08,
 )
-_OF_READS = (SHORT_WAY, ARRIVALS, POLLER, PATIENCE, REQUESTS, ANSWERS, REGISTERED)
+_OF_READS = (SHORT_WAY, ARRIVALS, POLLER, REQUESTS, ANSWERS, REGISTERED)
 LOADS = (
     Load("16 callers", ("-callers", "16"), _OF_READS),
     Load("64 callers, 64 connections", ("-callers", "64", "-connections", "64"), _OF_READS),
+    Load("16 callers, with threads", ("-callers", "16"), (PATIENCE,), base=(ARRIVALS,)),
     Load("16 callers by token", ("-callers", "16", "-token", TOKEN), (TOKENS,), checked=True),
     Load("batches of 100, 4 callers", ("-mode", "batchget", "-callers", "4"), (BATCHES, REQUESTS, ANSWERS)),
 )
 
 
-def copy(change: Change, to: Path) -> Path:
-    """A tree whose gateway is without it."""
+def copy(changes: Sequence[Change], to: Path) -> Path:
+    """A tree whose gateway is without them."""
     shutil.copytree(ROOT / "gateway", to / "gateway", ignore=shutil.ignore_patterns("__pycache__"))
-    file = to / change.file
-    text = file.read_text(encoding="utf-8")
-    if text.count(change.old) != 1:
-        raise ValueError(f"{change.file} has no longer once: {change.old!r}")
-    file.write_text(text.replace(change.old, change.new), encoding="utf-8")
+    for change in changes:
+        file = to / change.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(change.old) != 1:
+            raise ValueError(f"{change.file} has no longer once: {change.old!r}")
+        file.write_text(text.replace(change.old, change.new), encoding="utf-8")
     return to
 
 
@@ -144,9 +150,10 @@ def _beside(load: Load, changes: Sequence[Change], pace: Pace) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, dis() as url:
         work = Path(folder)
         settings = checked(work) if load.checked else {}
-        contenders = {_WHOLE: gateway(url, f"unix://{work}/whole.sock", **settings)}
+        whole = copy(load.base, work / "whole")
+        contenders = {_WHOLE: gateway(url, f"unix://{work}/whole.sock", root=whole, **settings)}
         for place, change in enumerate(changes):
-            root = copy(change, work / str(place))
+            root = copy([*load.base, change], work / str(place))
             contenders[change.what] = gateway(url, f"unix://{work}/{place}.sock", root=root, **settings)
         with all_of(contenders) as servers:
             contest = Contest(servers).run(pace, *load.options)

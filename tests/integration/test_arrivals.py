@@ -184,8 +184,7 @@ def test_who_leaves_makes_room_for_others_at_once(emulator: Emulator, start: Sta
 def committed(client: Client, number: int) -> bool:
     try:
         client.commit(number)
-    except grpc.RpcError as error:
-        assert Call.of(error).reason == "GATEWAY_OVERLOADED"
+    except grpc.RpcError:
         return False
     return True
 

@@ -48,7 +48,7 @@ def test_what_is_taken_out_to_see_what_it_gains_is_there(tmp_path: Path) -> None
     changes = {change for load in without.LOADS for change in load.changes} | {lanes.LINGERING}
     assert len(changes) > 8
     for place, change in enumerate(changes):
-        root = without.copy(change, tmp_path / str(place))
+        root = without.copy([change], tmp_path / str(place))
         text = (root / change.file).read_text()
         assert text != (ROOT / change.file).read_text()
         compile(text, change.file, "exec")
