@@ -35,6 +35,7 @@ from gateway.checkpoints.work import (
     Call,
     Changed,
     CommitResult,
+    DeleteCall,
     Deleted,
     Effect,
     Event,
@@ -43,6 +44,7 @@ from gateway.checkpoints.work import (
     Note,
     Outdated,
     Phase,
+    ReadCall,
     ReadJob,
     ReadResult,
     Result,
@@ -328,7 +330,11 @@ class CheckpointService:
     def _submitted(self, call: CallT, event: Callable[[CallT], list[Effect]]) -> Callable[[], None]:
         with self._lock:
             effects = event(call)
-        self._perform(effects)
+        try:
+            self._perform(effects)
+        except Exception as failure:
+            log.exception("upstream_call_failed_unexpectedly", key=str(call.key))
+            raise _unexpected(call) from failure
         return lambda: None if call.phase is Phase.DONE else self._leave([call])
 
     def _written(self, call: CallT, event: Callable[[CallT], list[Effect]], waiting: Waiting, caller: Caller) -> Result:
@@ -434,8 +440,9 @@ class CheckpointService:
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
 
 
-def _unexpected(job: Job) -> GatewayError:
-    if isinstance(job, ReadJob):
+def _unexpected(work: Job | Call) -> GatewayError:
+    if isinstance(work, ReadJob | ReadCall):
         return unexpected()
-    kind: type[OutcomeUnknown] = CommitOutcomeUnknown if job.commit is not None else DeleteOutcomeUnknown
+    deletes = isinstance(work, DeleteCall) or (isinstance(work, WriteJob) and work.commit is None)
+    kind: type[OutcomeUnknown] = DeleteOutcomeUnknown if deletes else CommitOutcomeUnknown
     return kind("the gateway failed unexpectedly while it wrote; its log has more")

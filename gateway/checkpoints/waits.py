@@ -81,6 +81,10 @@ class AwaitedCommit(CommitCall):
         self.waiting.answer(self.place, result)
 
 
+def _told(result: Result) -> None:
+    """In the place of one that was told: a job of DIS may keep its calls for long after they were answered."""
+
+
 @dataclass(slots=True, eq=False)
 class SubmittedCommit(CommitCall):
     """A commit that nobody waits for: whoever is told goes on meanwhile."""
@@ -88,17 +92,19 @@ class SubmittedCommit(CommitCall):
     answer: Callable[[Result], None]
 
     def answered(self, result: Result) -> None:
-        self.answer(result)
+        answer, self.answer = self.answer, _told
+        answer(result)
 
 
 @dataclass(slots=True, eq=False)
 class SubmittedRead(ReadCall):
     """A read that nobody waits for."""
 
-    answer: Callable[[Result], None] = lambda result: None
+    answer: Callable[[Result], None] = _told
 
     def answered(self, result: Result) -> None:
-        self.answer(result)
+        answer, self.answer = self.answer, _told
+        answer(result)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +114,8 @@ class SubmittedDelete(DeleteCall):
     answer: Callable[[Result], None]
 
     def answered(self, result: Result) -> None:
-        self.answer(result)
+        answer, self.answer = self.answer, _told
+        answer(result)
 
 
 @dataclass(slots=True, eq=False)

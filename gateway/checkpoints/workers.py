@@ -54,7 +54,7 @@ class Workers:
     def _start(self) -> None:
         try:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
-        except RuntimeError:  # the system gives no more
+        except (RuntimeError, MemoryError):  # the system gives no more
             with self._lock:
                 self._threads -= 1
 

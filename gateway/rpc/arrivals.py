@@ -19,8 +19,10 @@ from typing import Any
 import grpc
 import structlog
 
+from gateway.errors import Overloaded
 from gateway.rpc.handlers import UnaryMethod
 from gateway.rpc.pool import CallPool
+from gateway.rpc.status import rpc_status
 
 log = structlog.get_logger("gateway.rpc")
 
@@ -60,6 +62,7 @@ def inner_parts() -> InnerParts | None:
         state = server._RPCState()
         for name in _FIELDS:
             getattr(state, name)
+        core.ReceiveMessageOperation(0)
         return InnerParts(
             server._unary_response_in_pool,
             server._receive_message,
@@ -110,12 +113,19 @@ class Arrivals:
         self._most = most
         self._coming = 0
         """calls whose message has not come; changed by the thread alone that looks after all events"""
+        self._told = False
 
     def submit(self, run: Callable[..., object], /, *args: Any) -> Future[None] | None:
         """Begin a call. By the thread that looks after all events, with the lock of the call."""
         known = len(args) == 7 and args[0] is self._parts.in_pool and isinstance(args[3], UnaryMethod)
-        if not known or self._coming >= self._most:
-            return self._pool.submit(run, *args)
+        if not known:
+            self._tell()
+        elif self._coming < self._most and self._expect(run, args):
+            return None
+        return self._pool.submit(run, *args)
+
+    def _expect(self, run: Callable[..., object], args: tuple[Any, ...]) -> bool:
+        """Begin a call when its message comes; tells whether that will be."""
         in_pool, event, state, method, *_ = args
         received = self._parts.receive(state, event.call, None)
 
@@ -126,21 +136,41 @@ class Arrivals:
             data, state.request = state.request, None
             if ended[0] is not None:
                 return ended
-            if data is None:  # grpcio knows what to say
-                self._pool.submit(run, *args)
-            elif not self._begun(method, data, _Reply(self._parts, event, state)):
-                self._pool.submit(run, in_pool, event, state, method, lambda: data, None, None)
+            reply = _Reply(self._parts, event, state)
+            if data is None:
+                if self._has_room(reply):  # grpcio knows what to say
+                    self._pool.submit(run, *args)
+            elif not self._begun(method, data, reply):
+                there = reply.context.is_active  # else nothing shall be done for it
+                self._pool.submit(run, in_pool, event, state, method, lambda: data if there() else None, None, None)
             return ended
 
-        event.call.start_server_batch((self._parts.receipt(0),), come)
+        try:
+            event.call.start_server_batch((self._parts.receipt(0),), come)
+        except Exception:  # one call must not end the thread that looks after all
+            log.exception("call_failed_unexpectedly")
+            return False
         state.due.add(self._parts.token)
         self._coming += 1
-        return None
+        return True
+
+    def _has_room(self, reply: _Reply) -> bool:
+        try:
+            self._pool.room()
+        except Overloaded as error:
+            reply.fail(rpc_status(error))
+            return False
+        return True
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            log.warning("grpc_not_known", version=grpc.__version__, problem="it hands calls over in another way")
 
     @staticmethod
     def _begun(method: UnaryMethod[Any], data: bytes, reply: _Reply) -> bool:
         try:
             return method.arrived(data, reply)
-        except Exception:  # one call must not end the thread that looks after all
+        except Exception:
             log.exception("call_failed_unexpectedly")
             return False

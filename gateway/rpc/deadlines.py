@@ -5,21 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
-from math import ceil, floor, inf
+from math import floor, inf
 from typing import Protocol
 
 import structlog
 
 from gateway.scheduling import go_on_at_once
 
-_STEPS = 200
-"""Of a second: a call gives up within one of them after its time."""
+_STEPS = 1000
+"""Of a second: a call gives up within the last one of them before its time."""
 _NEAR_SECONDS = 2.0
 """What is further away is looked at anew one to two seconds before its time, so that there are few steps at once."""
 _LOOK_SECONDS = 0.05
 """So often a clock is looked at that may jump"""
 _IDLE_LOOKS = 50
 """After so many looks with nobody there it is not looked at, until somebody comes: who is alone wakes no thread then"""
+
+_FAR_SECONDS = 60.0
+"""Who waits for longer is looked at so often: callers choose how long they wait, and not how many steps there are."""
+_NOWHERE = -1
 
 log = structlog.get_logger("gateway.rpc")
 
@@ -34,7 +38,7 @@ class Waiter(Protocol):
     step: int
 
     def give_up(self) -> None:
-        """Its time is over. Once at most; it may just have been answered."""
+        """Its time is over. It may just have been answered."""
         ...
 
 
@@ -60,18 +64,9 @@ class Deadlines:
 
     def add(self, waiter: Waiter) -> None:
         """Have it give up in time."""
-        step = waiter.step = self._step_of(waiter.deadline)
+        step = self._step_of(waiter.deadline)
         with self._changed:
-            there = self._waiters.get(step)
-            if there is not None:
-                there.add(waiter)
-                return
-            self._waiters[step] = {waiter}
-            heappush(self._steps, step)
-            if not self._started:
-                self._start()
-            elif step / _STEPS < self._looks_at:
-                self._changed.notify()
+            self._put(waiter, step)
 
     def remove(self, waiter: Waiter) -> None:
         """It waits no longer."""
@@ -79,6 +74,7 @@ class Deadlines:
             there = self._waiters.get(waiter.step)
             if there is not None:
                 there.discard(waiter)
+            waiter.step = _NOWHERE
 
     def close(self) -> None:
         """Let the thread go; nobody gives up any more."""
@@ -86,10 +82,31 @@ class Deadlines:
             self._closed = True
             self._changed.notify()
 
+    def _add_again(self, waiter: Waiter) -> None:
+        """One that was looked at before its time; it may have been answered meanwhile."""
+        step = self._step_of(waiter.deadline)
+        with self._changed:
+            if waiter.step != _NOWHERE:
+                self._put(waiter, step)
+
+    def _put(self, waiter: Waiter, step: int) -> None:
+        waiter.step = step
+        there = self._waiters.get(step)
+        if there is not None:
+            there.add(waiter)
+            return
+        self._waiters[step] = {waiter}
+        heappush(self._steps, step)
+        if not self._started:
+            self._start()
+        elif step / _STEPS < self._looks_at:
+            self._changed.notify()
+
     def _step_of(self, deadline: float) -> int:
-        if deadline - self._clock() <= _NEAR_SECONDS:
-            return ceil(deadline * _STEPS)
-        return floor(deadline - 1.0) * _STEPS
+        now = self._clock()
+        if deadline - now <= _NEAR_SECONDS:
+            return floor(deadline * _STEPS)
+        return floor(min(deadline - 1.0, now + _FAR_SECONDS)) * _STEPS
 
     def _start(self) -> None:
         self._started = True
@@ -106,13 +123,13 @@ class Deadlines:
 
     def _look_at(self, waiters: set[Waiter] | None) -> bool:
         """Those whose time is over give up, the others come back later; tells whether there will be more."""
-        now = self._clock()
+        soon = self._clock() + 1 / _STEPS
         for waiter in waiters or ():
             try:
-                if waiter.deadline <= now:
+                if waiter.deadline <= soon:
                     waiter.give_up()
                 else:
-                    self.add(waiter)
+                    self._add_again(waiter)
             except Exception:
                 log.exception("call_failed_unexpectedly")
         return waiters is not None

@@ -147,14 +147,18 @@ class CallPool:
         if self._mine.refused:
             raise self._too_many()
 
+    def room(self) -> None:
+        """Whether there is any for one more. Raises :class:`gateway.errors.Overloaded`."""
+        if self.here >= self._most:
+            raise self._too_many()
+
     def begin(self) -> None:
         """A call begins that needs no thread to wait for DIS, but counts like those that do, until :meth:`end`.
 
         Raises :class:`gateway.errors.Overloaded`.
         """
         with self._lock:
-            if self.here >= self._most:
-                raise self._too_many()
+            self.room()
             if self._away + self._begun >= self._most_away:
                 raise _too_many_wait()
             self._begun += 1

@@ -32,6 +32,8 @@ _ONE_OF = 8
 met, and of a million that come in turn few are remembered in vain."""
 _REQUEST_MAX = 256
 """Bytes of a request that is; one with names and a partition has far less, and one of a batch never has more."""
+_READ_MAX = 4096
+"""Bytes of a request that is looked at here; one with the longest names that may be allowed has less."""
 
 
 class _Read(CachedReads[bytes]):
@@ -58,7 +60,7 @@ class QuickReads:
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``GetCheckpoint``; None where it takes the long way. Raises what ``permit`` raises."""
-        served = self._served(data, permit, now) if len(data) <= _REQUEST_MAX else None
+        served = self._served(data, permit, now) if len(data) <= _READ_MAX else None
         if served is None:
             return None
         known, answer = served
@@ -128,6 +130,8 @@ class QuickReads:
     def _remember(self, data: bytes, key: CheckpointKey, max_age: float) -> None:
         """Remember a request; where there is no more room one of some, in the place of that which came first."""
         memo = self._memo
+        if len(data) > _REQUEST_MAX:
+            return
         if len(memo) >= _REMEMBERED:
             if next(self._news) % _ONE_OF:
                 return

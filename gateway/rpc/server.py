@@ -40,7 +40,7 @@ _PATIENT_PART = 0.8
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """``workers`` threads answer at most ``max_concurrent_calls`` calls; sizes in bytes."""
+    """Of at most ``max_concurrent_calls`` calls, ``workers`` may wait for DIS; sizes in bytes."""
 
     listen: Sequence[str]
     workers: int = 128
@@ -147,7 +147,7 @@ class GatewayServer:
         if not ended.wait(seconds * _PATIENT_PART):
             self._service.abandon()
             ended.wait()
-        self._service.drain()  # whoever still waits holds a thread
+        self._service.drain()  # whoever still waits may hold a thread
         self._pool.shutdown()
         self._shared.deadlines.close()
         self._probes.close()

@@ -58,26 +58,26 @@ class CheckpointServicer:
     def reads(self) -> Work[pb.GetCheckpointRequest]:
         """``GetCheckpoint``."""
 
-        def begin(request: pb.GetCheckpointRequest, permit: Permit, asked: Asked) -> Callable[[], None]:
-            key = self._reader.key(request)
+        def read(request: pb.GetCheckpointRequest, permit: Permit) -> Callable[[Asked], Callable[[], None]]:
+            key, submit = self._reader.key(request), self._service.submit_read
             permit(*key.app)
             wish = messages.read_wish(request)
-            return self._service.submit_read(key, wish, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            return lambda asked: submit(key, wish, asked.answered, deadline=asked.deadline, trace=asked.trace)
 
         def told(result: Result) -> bytes:
             return messages.read_response(expected(result, ReadResult)).SerializeToString()
 
-        return Work(begin, told)
+        return Work(read, told)
 
     def commits(self) -> Work[pb.CommitCheckpointRequest]:
         """``CommitCheckpoint``."""
         last: tuple[Result, bytes] | None = None
         """the answer to those that were folded into one write"""
 
-        def begin(request: pb.CommitCheckpointRequest, permit: Permit, asked: Asked) -> Callable[[], None]:
-            commit = self._reader.commit(request)
+        def read(request: pb.CommitCheckpointRequest, permit: Permit) -> Callable[[Asked], Callable[[], None]]:
+            commit, submit = self._reader.commit(request), self._service.submit
             permit(*commit.key.app)
-            return self._service.submit(commit, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            return lambda asked: submit(commit, asked.answered, deadline=asked.deadline, trace=asked.trace)
 
         def told(result: Result) -> bytes:
             nonlocal last
@@ -87,21 +87,21 @@ class CheckpointServicer:
                 same = last = result, response.SerializeToString()
             return same[1]
 
-        return Work(begin, told)
+        return Work(read, told)
 
     def deletes(self) -> Work[pb.DeleteCheckpointRequest]:
         """``DeleteCheckpoint``."""
 
-        def begin(request: pb.DeleteCheckpointRequest, permit: Permit, asked: Asked) -> Callable[[], None]:
-            key = self._reader.key(request)
+        def read(request: pb.DeleteCheckpointRequest, permit: Permit) -> Callable[[Asked], Callable[[], None]]:
+            key, submit = self._reader.key(request), self._service.submit_delete
             permit(*key.app)
-            return self._service.submit_delete(key, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            return lambda asked: submit(key, asked.answered, deadline=asked.deadline, trace=asked.trace)
 
         def told(result: Result) -> bytes:
             expected(result, Deleted)
             return b""
 
-        return Work(begin, told)
+        return Work(read, told)
 
     # many
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import sys
 import time
 from contextlib import suppress
@@ -16,19 +17,32 @@ _QUIET = logging.WARNING
 """What libraries have to say is shown from here on, whatever the level of the gateway's own log."""
 
 
+_PART = 1024
+"""Characters that a pipe has room for, if it has any: of UTF-8, ``PIPE_BUF`` bytes."""
+
+
 class _Sink:
-    """Where lines go. One that cannot be written is lost: a full disk must not fail the call that it is about."""
+    """Where lines go. What cannot be written is lost: neither a full disk nor a pipe that nobody reads must hold up the
+    call that it is about, and all others with it.
+    """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._poll: select.poll | None = None
+        with suppress(OSError, ValueError, AttributeError):  # no file of the system, or no such system
+            self._poll = select.poll()
+            self._poll.register(file.fileno(), select.POLLOUT)
 
     def write(self, text: str) -> None:
         with suppress(OSError, ValueError):
-            self._file.write(text)
+            for start in range(0, len(text), _PART):
+                if self._poll is not None and not self._poll.poll(0):
+                    return
+                self._file.write(text[start : start + _PART])
+                self._file.flush()
 
     def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._file.flush()
+        """Nothing is kept back."""
 
 
 def configure(level: str, style: str) -> None:

@@ -15,10 +15,12 @@ import structlog.testing
 from grpc import _server
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.config import Config, ServerConfig
+from gateway.config import Config, LimitsConfig, RetryConfig, ServerConfig
 from gateway.emulator import Emulator
 from gateway.rpc import server
 from gateway.rpc.arrivals import inner_parts
+from gateway.telemetry import calls
+from gateway.telemetry.metrics import Metrics
 from tests.support import APP, STREAM, Call, Client, Running, config_for, key, wait_until
 
 Start = Callable[[Config], Running]
@@ -103,6 +105,40 @@ def too_many(client: Client, emulator: Emulator) -> None:
     waiting.result()
 
 
+def reads_cut_off(client: Client, emulator: Emulator) -> None:
+    emulator.inject("cut_before", times=1)
+    client.get(read_mode=pb.READ_MODE_FRESH)
+
+
+def commits_cut_off(client: Client, emulator: Emulator) -> None:
+    emulator.inject("cut_after", times=1)
+    assert client.failure(client.commit, 5).reason == "COMMIT_OUTCOME_UNKNOWN"
+
+
+def reads_tried_again(client: Client, emulator: Emulator) -> None:
+    emulator.inject("error", code="DIS.5000", times=1)
+    client.get(read_mode=pb.READ_MODE_FRESH)
+
+
+def commits_tried_again(client: Client, emulator: Emulator) -> None:
+    emulator.inject("error", code="DIS.4303", times=1)
+    client.commit(7)
+
+
+def nonsense(client: Client, emulator: Emulator) -> None:
+    emulator.inject("body", status=200, body="nonsense", times=1)
+    client.failure(client.get, read_mode=pb.READ_MODE_FRESH)
+
+
+def writes_that_hang(client: Client, emulator: Emulator) -> None:
+    """DIS has them still when this returns."""
+    client.commit(4, "1")
+    emulator.inject("hold", times=1)
+    request = pb.CommitCheckpointRequest(key=key("1"), sequence_number="5")
+    late = client.stub.CommitCheckpoint.future(request, timeout=1)
+    assert Call.of(late.exception()).reason == "COMMIT_OUTCOME_UNKNOWN"
+
+
 @pytest.fixture
 def without_collector() -> Iterator[None]:
     gc.collect()
@@ -112,7 +148,7 @@ def without_collector() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "calls",
+    "some",
     [
         hits,
         misses,
@@ -124,6 +160,12 @@ def without_collector() -> Iterator[None]:
         what_is_below,
         callers_who_leave,
         too_many,
+        reads_cut_off,
+        commits_cut_off,
+        reads_tried_again,
+        commits_tried_again,
+        nonsense,
+        writes_that_hang,
     ],
 )
 @pytest.mark.parametrize("own_way", [False, True], ids=["arrivals", "grpc's own way"])
@@ -131,7 +173,7 @@ def without_collector() -> Iterator[None]:
 def test_what_has_ended_is_gone_without_the_collector(
     emulator: Emulator,
     start: Start,
-    calls: Callable[[Client, Emulator], None],
+    some: Callable[[Client, Emulator], None],
     own_way: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -139,8 +181,17 @@ def test_what_has_ended_is_gone_without_the_collector(
     if own_way:
         monkeypatch.setattr(server, "inner_parts", lambda: None)
     before = len(states())
-    client = start(config_for(emulator, server=msgspec.structs.replace(SERVER, workers=1))).client
-    calls(client, emulator)
+    attempts = 4 if "again" in some.__name__ or "cut" in some.__name__ else 1
+    settings = {"server": msgspec.structs.replace(SERVER, workers=1), "retry": RetryConfig(attempts=attempts)}
+    client = start(config_for(emulator, **settings)).client
+    some(client, emulator)
+    try:
+        gone(before)
+    finally:
+        emulator.release()
+
+
+def gone(before: int) -> None:
     for _ in range(200):  # gRPC ends a call a little later than its caller knows
         if len(states()) <= before:
             return
@@ -179,6 +230,76 @@ def test_who_leaves_makes_room_for_others_at_once(emulator: Emulator, start: Sta
     call.cancel()
     wait_until(lambda: committed(client, 6))
     emulator.release()
+
+
+def test_who_leaves_is_counted_as_gone_and_not_as_late(emulator: Emulator, start: Start) -> None:
+    running = start(config_for(emulator))
+    client = running.client
+    client.commit(5)
+    emulator.inject("hold", times=2)
+    read = client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key("1")), timeout=50)
+    request = pb.CommitCheckpointRequest(key=key(), sequence_number="6")
+    commit = client.stub.CommitCheckpoint.future(request, timeout=50)
+    emulator.wait_for_held(2)
+    read.cancel()
+    commit.cancel()
+    for method in ("GetCheckpoint", "CommitCheckpoint"):
+        line = f'disgw_rpcs_total{{code="CANCELLED",method="{method}"}} 1.0'
+        wait_until(lambda line=line: line in running.gateway.metrics.text().decode())
+    emulator.release()
+
+
+def test_what_is_wrong_or_cached_is_answered_while_as_many_calls_as_may_wait(emulator: Emulator, start: Start) -> None:
+    app, stream = "a" * 200, "s" * 64
+    emulator.create_stream(stream, partitions=1)
+    emulator.create_app(app)
+    limits, limited = LimitsConfig(app_name_max=200), msgspec.structs.replace(SERVER, workers=1)
+    client = start(config_for(emulator, server=limited, limits=limits)).client
+    long = key(stream=stream, app=app)
+    client.commit(5, key=long)
+    emulator.inject("hold", times=1)
+    waiting = client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key("2")), timeout=50)
+    emulator.wait_for_held(1)
+    assert client.get(key=long).checkpoint.sequence_number == "5"
+    assert client.failure(client.get, "nonsense").reason == "FIELD_INVALID"
+    assert client.failure(client.commit, "x").reason == "FIELD_INVALID"
+    assert client.failure(client.commit, 6).reason == "GATEWAY_OVERLOADED"
+    emulator.release()
+    waiting.result(20)
+
+
+@pytest.mark.parametrize("partition", ["nonsense", "0"])
+def test_who_counts_costs_no_caller_its_answer(
+    emulator: Emulator, start: Start, partition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(config_for(emulator)).client
+
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(calls.Calls(Metrics("test"))("GetCheckpoint").__class__, "failed", broken)
+    emulator.inject("error", code="DIS.5000", times=1)
+    assert client.failure(client.get, partition).reason in {"FIELD_INVALID", "UPSTREAM_UNAVAILABLE", "UPSTREAM_ERROR"}
+
+
+def test_what_fails_when_dis_may_have_it_has_an_unknown_outcome(
+    emulator: Emulator, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(config_for(emulator, server=msgspec.structs.replace(SERVER, workers=1)))
+    client = running.client
+    client.commit(1)
+    perform = running.gateway.service._perform
+
+    def broken(effects: Any) -> None:
+        perform(effects)
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(running.gateway.service), "_perform", lambda service, effects: broken(effects))
+        assert client.failure(client.commit, 5).reason == "COMMIT_OUTCOME_UNKNOWN"
+        assert client.failure(client.delete, "1").reason == "DELETE_OUTCOME_UNKNOWN"
+    for number in range(6, 9):  # its place is free again, once
+        client.commit(number, "2")
 
 
 def committed(client: Client, number: int) -> bool:

@@ -53,14 +53,13 @@ def steps_of(waits: Deadlines) -> int:
 @pytest.mark.parametrize("seconds", [0.001, 0.3, 1.9, 2.0, 2.1, 30.0, 3600.0])
 def test_each_gives_up_at_its_time_and_not_before(waits: Deadlines, clock: Clock, seconds: float) -> None:
     waiter, later = Waiter(clock.now + seconds, clock), Waiter(clock.now + seconds + 0.1, clock)
-    waits.add(waiter)
-    waits.add(later)
-    looked = Waiter(clock.now + seconds - 0.0006, clock)  # in the step before, or in the same one
-    waits.add(looked)
-    clock.now += seconds - 0.0005
-    wait_until(lambda: bool(looked.gave_up) or looked.step == waiter.step)
-    assert not waiter.gave_up
-    clock.now += 0.006
+    before = Waiter(clock.now + seconds - 0.01, clock)
+    for one in (waiter, later, before):
+        waits.add(one)
+    clock.now += seconds - 0.0099
+    wait_until(lambda: bool(before.gave_up) or seconds < 0.01)
+    assert seconds < 0.01 or not waiter.gave_up
+    clock.now += 0.0099
     wait_until(lambda: bool(waiter.gave_up))
     assert not later.gave_up
     clock.now += 0.1
@@ -82,6 +81,25 @@ def test_who_was_answered_does_not_give_up_and_leaves_nothing(waits: Deadlines, 
     wait_until(lambda: bool(last.gave_up))
     assert not any(waiter.gave_up for waiter in answered)
     wait_until(lambda: steps_of(waits) == 0)
+
+
+def test_one_that_is_answered_while_it_is_looked_at_does_not_come_back(waits: Deadlines, clock: Clock) -> None:
+    waits._started = True  # the thread is this test
+    waiter = Waiter(clock.now + 30.0, clock)
+    waits.add(waiter)
+    clock.now += 29.0
+    looked_at = waits._waiters.pop(deadlines.heappop(waits._steps))
+    waits.remove(waiter)
+    assert waits._look_at(looked_at)
+    assert not waits._steps
+    assert not waiter.gave_up
+
+
+def test_those_who_wait_for_ever_so_long_have_few_steps(waits: Deadlines, clock: Clock) -> None:
+    waits._started = True
+    for seconds in range(10_000):
+        waits.add(Waiter(clock.now + 3.0 + seconds, clock))
+    assert steps_of(waits) < 100
 
 
 def test_one_that_comes_when_nobody_has_been_there_for_long_is_looked_at(
@@ -156,7 +174,7 @@ def test_whoever_waits_gives_up_once_and_within_a_step(calls: list[tuple[float, 
                 break
             waits._look_at(waits._waiters.pop(deadlines.heappop(waits._steps)))
         for waiter, (_, answered) in zip(waiters, calls, strict=True):
-            late = waiter.deadline + 1 / deadlines._STEPS <= clock.now
+            late = waiter.deadline <= clock.now
             assert len(waiter.gave_up) in ({0} if answered else {1} if late else {0, 1})
-            assert all(at >= waiter.deadline for at in waiter.gave_up)
+            assert all(at >= waiter.deadline - 1 / deadlines._STEPS for at in waiter.gave_up)
     assert not waits._steps

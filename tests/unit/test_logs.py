@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 
 from structlog.testing import capture_logs
 
 from gateway.limit import LogLimit
-from gateway.telemetry.logs import FromLibraries
+from gateway.telemetry.logs import FromLibraries, _Sink
 
 
 def record(message: str, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
@@ -42,3 +43,21 @@ def test_every_line_of_a_process_is_json() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
     (line,) = [json.loads(text) for text in done.stderr.splitlines()]
     assert (line["event"], line["library"], line["problem"]) == ("library_says", "waitress", "full")
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
+    reader, writer = os.pipe()
+    with open(reader, "rb") as read, open(writer, "w", encoding="utf-8") as file:
+        sink = _Sink(file)
+        line = "\u20ac" * 5000
+        for _ in range(100):
+            sink.write(line)
+            sink.write("\n")
+        os.set_blocking(reader, False)
+        got = bytearray()
+        while part := read.read(65536):
+            got += part
+        assert 4096 <= len(got) < 100 * len(line.encode())
+        sink.write("again\n")
+        sink.flush()
+        assert read.read(65536) == b"again\n"

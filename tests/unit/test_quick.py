@@ -252,7 +252,11 @@ def test_large_requests_are_not_remembered() -> None:
     rig.long(request())
     padded = request().SerializeToString() + b"\xfa\x07" + b"\x90\x03" + b"x" * 400  # an unknown field
     assert pb.GetCheckpointRequest.FromString(padded).key.partition_id == "2"
-    assert rig.quick.one(padded, anything, rig.now) is None
+    assert rig.quick.one(padded, anything, rig.now) is not None
+    assert not rig.quick._memo
+    longer = request().SerializeToString() + b"\xfa\x07" + b"\x84\x20" + b"x" * 4100
+    assert pb.GetCheckpointRequest.FromString(longer).key.partition_id == "2"
+    assert rig.quick.one(longer, anything, rig.now) is None
 
 
 def batch(*partitions: str, **more: Any) -> pb.BatchGetCheckpointsRequest:
