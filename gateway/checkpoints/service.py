@@ -424,7 +424,7 @@ class CheckpointService:
                 self.store.delete(job.key, job.until, job.traces)
             self.wrote(job.key, job.commit is not None)
         except GatewayError as error:
-            return error.with_traceback(None)  # which keeps all that it went through, and the calls with it
+            return error
         except Exception:
             log.exception("upstream_call_failed_unexpectedly", key=str(job.key))
             return _unexpected(job)

@@ -249,8 +249,7 @@ class _Call(Generic[Request]):
             if not self._answered:
                 self._wait_no_more()
             raise
-        if not self._answered:
-            self._leave = leave
+        self._leave = leave
         if self._over:  # it could not be given up before
             leave()
 
@@ -272,7 +271,6 @@ class _Call(Generic[Request]):
         if self._answered:  # it failed when it had begun
             return
         self._wait_no_more()
-        self._leave = None  # it knows this call, which would stay until the collector finds them both
         calls = self._calls
         if self._left:  # it hears nothing, however it ended
             seconds = self._shared.clock() - self._began

@@ -7,7 +7,10 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 
+import pytest
 from structlog.testing import capture_logs
 
 from gateway.limit import LogLimit
@@ -47,17 +50,34 @@ def test_every_line_of_a_process_is_json() -> None:
 
 def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
     reader, writer = os.pipe()
-    with open(reader, "rb") as read, open(writer, "w", encoding="utf-8") as file:
-        sink = _Sink(file)
-        line = "\u20ac" * 5000
-        for _ in range(100):
-            sink.write(line)
-            sink.write("\n")
+    with open(writer, "w", encoding="utf-8") as file:
+        sink, line = _Sink(file), "\u20ac" * 5000
+
+        def fill() -> None:
+            for _ in range(100):
+                sink.write(line)
+                sink.write("\n")
+
+        filling = threading.Thread(target=fill, daemon=True)
+        filling.start()
+        filling.join(10)
+        held_up = filling.is_alive()
         os.set_blocking(reader, False)
-        got = bytearray()
-        while part := read.read(65536):
-            got += part
+        got = drained(reader)
+        if held_up:
+            os.close(reader)  # which ends what waits for it
+            filling.join(10)
+            pytest.fail("it waits for somebody to read")
         assert 4096 <= len(got) < 100 * len(line.encode())
         sink.write("again\n")
         sink.flush()
-        assert read.read(65536) == b"again\n"
+        assert drained(reader) == b"again\n"
+    os.close(reader)
+
+
+def drained(reader: int) -> bytes:
+    got = bytearray()
+    with suppress(BlockingIOError):
+        while part := os.read(reader, 65536):
+            got += part
+    return bytes(got)
