@@ -82,40 +82,39 @@ class AwaitedCommit(CommitCall):
 
 
 def _told(result: Result) -> None:
-    """In the place of one that was told: a job of DIS may keep its calls for long after they were answered."""
+    """In the place of one that was told."""
+
+
+class _Submitted:
+    """A call that nobody waits for. Who is told, once, is let go: DIS may have a job, and its calls, for long."""
+
+    __slots__ = ()
+    answer: Callable[[Result], None]
+
+    def answered(self, result: Result) -> None:
+        answer, self.answer = self.answer, _told
+        answer(result)
 
 
 @dataclass(slots=True, eq=False)
-class SubmittedCommit(CommitCall):
+class SubmittedCommit(_Submitted, CommitCall):
     """A commit that nobody waits for: whoever is told goes on meanwhile."""
 
     answer: Callable[[Result], None]
 
-    def answered(self, result: Result) -> None:
-        answer, self.answer = self.answer, _told
-        answer(result)
-
 
 @dataclass(slots=True, eq=False)
-class SubmittedRead(ReadCall):
+class SubmittedRead(_Submitted, ReadCall):
     """A read that nobody waits for."""
 
     answer: Callable[[Result], None] = _told
 
-    def answered(self, result: Result) -> None:
-        answer, self.answer = self.answer, _told
-        answer(result)
-
 
 @dataclass(slots=True, eq=False)
-class SubmittedDelete(DeleteCall):
+class SubmittedDelete(_Submitted, DeleteCall):
     """A delete that nobody waits for."""
 
     answer: Callable[[Result], None]
-
-    def answered(self, result: Result) -> None:
-        answer, self.answer = self.answer, _told
-        answer(result)
 
 
 @dataclass(slots=True, eq=False)

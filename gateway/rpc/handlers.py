@@ -149,7 +149,7 @@ class UnaryMethod(Generic[Request]):
         else:
             calls.ended(clock() - began, trace, about(request) if calls.traced else "")
             return response
-        what = _about_bytes(data, self._kind) if request is None and permit is not None else about(request)
+        what = self._about(data, request, permit)
         calls.failed(clock() - began, error, what, context.invocation_metadata(), trace, name_of(permit))
         return abort(context, error)
 
@@ -182,9 +182,13 @@ class UnaryMethod(Generic[Request]):
             start = work.read(request, permit)
             _Call(self._shared, calls, reply, began, trace, permit, request, work.told).begin(start)
         except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
-            what = _about_bytes(data, self._kind) if request is None and permit is not None else about(request)
+            what = self._about(data, request, permit)
             _fail(reply, calls, failure, clock() - began, what, trace, permit)
         return True
+
+    def _about(self, data: bytes, request: Request | None, permit: Permit | None) -> str:
+        """What a call that failed was about, as far as it was understood, and nothing of whose caller is not known."""
+        return _about_bytes(data, self._kind) if request is None and permit is not None else about(request)
 
     def _known(self, data: bytes, permit: Permit) -> bytes | None:
         """The answer to what needs nothing but the cache."""

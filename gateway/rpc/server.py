@@ -158,39 +158,32 @@ class GatewayServer:
         servicer = CheckpointServicer(service, reader, self._calls_of)
         quick = QuickReads(service, reader, self._calls_of("BatchGetCheckpoints"))
 
-        def one(
-            name: str,
-            method: Callable[[Request, Caller, Permit], Message | bytes],
-            kind: type[Request],
-            *,
-            quick: Quick | None = None,
-            work: Work[Request] | None = None,
-        ) -> tuple[str, grpc.RpcMethodHandler[bytes, bytes]]:
-            return name, self._unary(name, method, kind, quick, work)
-
         methods: MethodTable = dict(
             (
-                one("GetCheckpoint", servicer.get, pb.GetCheckpointRequest, quick=quick.one, work=servicer.reads()),
-                one("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest, work=servicer.commits()),
-                one("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest, work=servicer.deletes()),
-                one("ListCheckpoints", servicer.list, pb.ListCheckpointsRequest),
-                one("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest, quick=quick.many),
-                one("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
+                self._unary(
+                    "GetCheckpoint", servicer.get, pb.GetCheckpointRequest, quick=quick.one, work=servicer.reads()
+                ),
+                self._unary("CommitCheckpoint", servicer.commit, pb.CommitCheckpointRequest, work=servicer.commits()),
+                self._unary("DeleteCheckpoint", servicer.delete, pb.DeleteCheckpointRequest, work=servicer.deletes()),
+                self._unary("ListCheckpoints", servicer.list, pb.ListCheckpointsRequest),
+                self._unary("BatchGetCheckpoints", servicer.batch_get, pb.BatchGetCheckpointsRequest, quick=quick.many),
+                self._unary("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
         return methods | self._streams.handlers()
 
     def _admin_handlers(self, service: CheckpointService, reader: MessageReader) -> MethodTable:
-        servicer, name = CheckpointAdminServicer(service, reader), "DeleteAppCheckpoints"
-        return {name: self._unary(name, servicer.delete_app, pb.DeleteAppCheckpointsRequest)}
+        servicer = CheckpointAdminServicer(service, reader)
+        return dict((self._unary("DeleteAppCheckpoints", servicer.delete_app, pb.DeleteAppCheckpointsRequest),))
 
     def _unary(
         self,
         name: str,
         method: Callable[[Request, Caller, Permit], Message | bytes],
         kind: type[Request],
+        *,
         quick: Quick | None = None,
         work: Work[Request] | None = None,
-    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+    ) -> tuple[str, grpc.RpcMethodHandler[bytes, bytes]]:
         calls, admit = self._calls_of(name), self._admission.to(name)
-        return UnaryMethod(self._shared, method, kind, calls, admit, quick, work).handler()
+        return name, UnaryMethod(self._shared, method, kind, calls, admit, quick, work).handler()
