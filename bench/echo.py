@@ -25,10 +25,11 @@ from typing import Any, TypeVar, cast
 import grpc
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
-from gateway.rpc.arrivals import Arrivals, inner_parts
+from gateway.rpc.arrivals import Arrivals
 from gateway.rpc.calls import Unseen
 from gateway.rpc.deadlines import Deadlines
 from gateway.rpc.handlers import Shared, UnaryMethod
+from gateway.rpc.inner import inner_parts
 from gateway.rpc.pool import CallPool
 
 Request = TypeVar("Request")

@@ -9,96 +9,21 @@ tells, calls take grpcio's own way.
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
 
 from gateway.errors import Overloaded
+from gateway.rpc.channels import StreamMethod
 from gateway.rpc.handlers import UnaryMethod
+from gateway.rpc.inner import Ended, InnerParts, InnerReply, InnerStream
 from gateway.rpc.pool import CallPool
 from gateway.rpc.status import rpc_status
 
 log = structlog.get_logger("gateway.rpc")
-
-_SIGNATURES = {
-    "_unary_response_in_pool": "rpc_event state behavior argument_thunk request_deserializer response_serializer",
-    "_receive_message": "state call request_deserializer",
-    "_status": "rpc_event state serialized_response",
-    "_abort": "state call code details",
-    "_Context": "rpc_event state request_deserializer",
-}
-_FIELDS = ("condition", "due", "request", "trailing_metadata", "code", "details")
-"""What is used of the state of a call."""
-
-
-@dataclass(frozen=True, slots=True)
-class InnerParts:
-    """What grpcio is made of; see its ``_server.py``."""
-
-    in_pool: Callable[..., None]
-    receive: Callable[[Any, Any, None], Callable[[Any], tuple[Any, Iterable[Callable[[], None]]]]]
-    status: Callable[[Any, Any, bytes], None]
-    abort: Callable[[Any, Any, Any, bytes], None]
-    context: Callable[[Any, Any, None], grpc.ServicerContext]
-    receipt: Callable[[int], Any]
-    token: str
-    unknown: Any
-
-
-def inner_parts() -> InnerParts | None:
-    """Those of this grpcio, where they are as they are known; else None, and the log tells what is not."""
-    try:
-        server = importlib.import_module("grpc._server")
-        core = importlib.import_module("grpc._cython.cygrpc")
-        for name, signature in _SIGNATURES.items():
-            if " ".join(inspect.signature(getattr(server, name)).parameters) != signature:
-                raise AttributeError(f"{name} takes something else")
-        state = server._RPCState()
-        for name in _FIELDS:
-            getattr(state, name)
-        core.ReceiveMessageOperation(0)
-        return InnerParts(
-            server._unary_response_in_pool,
-            server._receive_message,
-            server._status,
-            server._abort,
-            server._Context,
-            core.ReceiveMessageOperation,
-            server._RECEIVE_MESSAGE_TOKEN,
-            core.StatusCode.unknown,
-        )
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        log.warning("grpc_not_known", version=grpc.__version__, problem=str(error))
-        return None
-
-
-class _Reply:
-    """See :class:`gateway.rpc.handlers.Reply`."""
-
-    __slots__ = ("_event", "_parts", "_state", "context")
-
-    def __init__(self, parts: InnerParts, event: Any, state: Any) -> None:
-        self._parts = parts
-        self._event = event
-        self._state = state
-        self.context: grpc.ServicerContext = parts.context(event, state, None)
-
-    def send(self, response: bytes) -> None:
-        self._parts.status(self._event, self._state, response)
-
-    def fail(self, status: grpc.Status) -> None:
-        state = self._state
-        with state.condition:
-            state.trailing_metadata = status.trailing_metadata
-            state.code = status.code
-            state.details = status.details.encode()
-            self._parts.abort(state, self._event.call, self._parts.unknown, b"")
 
 
 class Arrivals:
@@ -115,28 +40,46 @@ class Arrivals:
         """calls whose message has not come; changed by the thread alone that looks after all events"""
         self._told = False
 
-    def submit(self, run: Callable[..., object], /, *args: Any) -> Future[None] | None:
+    def submit(self, run: Callable[..., None], /, *args: Any) -> Future[None] | None:
         """Begin a call. By the thread that looks after all events, with the lock of the call."""
-        known = len(args) == 7 and args[0] is self._parts.in_pool and isinstance(args[3], UnaryMethod)
-        if not known:
+        parts, begins = self._parts, args[0] if len(args) == 7 else None
+        method = next((one for one in args if isinstance(one, UnaryMethod | StreamMethod)), None)
+        if isinstance(method, StreamMethod):
+            if begins is parts.streams_in_pool:
+                self._open(method, *args[1:3])
+                return None
+            self._tell()
+            return method.threads.submit(run, *args)
+        if begins is not parts.in_pool or method is None:
             self._tell()
         elif self._coming < self._most and self._expect(run, args):
             return None
         return self._pool.submit(run, *args)
+
+    def _open(self, method: StreamMethod, event: Any, state: Any) -> None:
+        """Begin a stream."""
+        channel = InnerStream(self._parts, event, state)
+        try:
+            messages = method.opened(channel)
+            if messages is not None:
+                channel.begin(messages)
+        except Exception:
+            log.exception("call_failed_unexpectedly")
+            channel.context.cancel()
 
     def _expect(self, run: Callable[..., object], args: tuple[Any, ...]) -> bool:
         """Begin a call when its message comes; tells whether that will be."""
         in_pool, event, state, method, *_ = args
         received = self._parts.receive(state, event.call, None)
 
-        def come(message: Any) -> tuple[Any, Iterable[Callable[[], None]]]:
+        def come(message: Any) -> Ended:
             """What grpcio does with a message; then begin the call, if it is not over."""
             self._coming -= 1
             ended = received(message)
             data, state.request = state.request, None
             if ended[0] is not None:
                 return ended
-            reply = _Reply(self._parts, event, state)
+            reply = InnerReply(self._parts, event, state)
             if data is None:
                 if self._has_room(reply):  # grpcio knows what to say
                     self._pool.submit(run, *args)
@@ -150,11 +93,11 @@ class Arrivals:
         except Exception:  # one call must not end the thread that looks after all
             log.exception("call_failed_unexpectedly")
             return False
-        state.due.add(self._parts.token)
+        state.due.add(self._parts.receive_token)
         self._coming += 1
         return True
 
-    def _has_room(self, reply: _Reply) -> bool:
+    def _has_room(self, reply: InnerReply) -> bool:
         try:
             self._pool.room()
         except Overloaded as error:
@@ -168,7 +111,7 @@ class Arrivals:
             log.warning("grpc_not_known", version=grpc.__version__, problem="it hands calls over in another way")
 
     @staticmethod
-    def _begun(method: UnaryMethod[Any], data: bytes, reply: _Reply) -> bool:
+    def _begun(method: UnaryMethod[Any], data: bytes, reply: InnerReply) -> bool:
         try:
             return method.arrived(data, reply)
         except Exception:

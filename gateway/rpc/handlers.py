@@ -42,17 +42,21 @@ _ABOUT_MAX = 300
 log = structlog.get_logger("gateway.rpc")
 
 
-class Reply(Protocol):
-    """The one answer to a call, to be given once, by any thread. Where the caller has gone, nothing happens."""
+class Ends(Protocol):
+    """The end of a call, which comes once, by any thread. Where the caller has gone, nothing happens."""
 
     context: grpc.ServicerContext
 
-    def send(self, response: bytes) -> None:
-        """End the call well."""
-        ...
-
     def fail(self, status: grpc.Status) -> None:
         """End it with a status."""
+        ...
+
+
+class Reply(Ends, Protocol):
+    """The one answer to a call."""
+
+    def send(self, response: bytes) -> None:
+        """End the call well."""
         ...
 
 
@@ -183,7 +187,7 @@ class UnaryMethod(Generic[Request]):
             _Call(self._shared, calls, reply, began, trace, permit, request, work.told).begin(start)
         except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
             what = self._about(data, request, permit)
-            _fail(reply, calls, failure, clock() - began, what, trace, permit)
+            fail(reply, calls, failure, clock() - began, what, trace, permit)
         return True
 
     def _about(self, data: bytes, request: Request | None, permit: Permit | None) -> str:
@@ -197,11 +201,11 @@ class UnaryMethod(Generic[Request]):
         return self._quick(data, permit, self._shared.clock())  # who comes in may have taken time
 
 
-def _fail(
-    reply: Reply,
+def fail(
+    reply: Ends,
     calls: MethodCalls,
     failure: Exception,
-    seconds: float,
+    seconds: float | None,
     what: str,
     trace: Trace | None,
     permit: Permit | None,
@@ -292,7 +296,7 @@ class _Call(Generic[Request]):
 
     def _failed(self, failure: Exception) -> None:
         seconds = self._shared.clock() - self._began
-        _fail(self._reply, self._calls, failure, seconds, about(self._request), self.trace, self._permit)
+        fail(self._reply, self._calls, failure, seconds, about(self._request), self.trace, self._permit)
 
     def _wait_no_more(self) -> None:
         self._answered = True

@@ -17,11 +17,12 @@ from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.waits import Caller
 from gateway.errors import ListenError
 from gateway.rpc.admission import Admission, CallersSettings, Permit
-from gateway.rpc.arrivals import Arrivals, inner_parts
+from gateway.rpc.arrivals import Arrivals
 from gateway.rpc.calls import CallsOf, unseen
 from gateway.rpc.deadlines import Deadlines
 from gateway.rpc.departure import connections
 from gateway.rpc.handlers import MethodTable, Quick, Request, Shared, UnaryMethod, Work
+from gateway.rpc.inner import inner_parts
 from gateway.rpc.limits import REFUSALS, ConnectionLimits, transport_options
 from gateway.rpc.listeners import Bound, Listeners
 from gateway.rpc.messages import MessageReader
@@ -75,6 +76,7 @@ class GatewayServer:
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._shared = Shared(settings.max_message, clock, self._pool, Deadlines(clock))
         parts = inner_parts()
+        self._own_way = parts is None
         threads = self._pool if parts is None else Arrivals(parts, self._pool, settings.max_concurrent_calls)
         self._server = grpc.server(
             cast(ThreadPoolExecutor, threads),
@@ -170,7 +172,7 @@ class GatewayServer:
                 self._unary("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
-        return methods | self._streams.handlers()
+        return methods | self._streams.handlers(threads=self._own_way)
 
     def _admin_handlers(self, service: CheckpointService, reader: MessageReader) -> MethodTable:
         servicer = CheckpointAdminServicer(service, reader)

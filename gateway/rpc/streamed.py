@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import grpc
 import structlog
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.work import Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, GatewayError, InvalidField, unexpected
+from gateway.model import CheckpointKey
 from gateway.rpc import messages
 from gateway.rpc.admission import Permit
 from gateway.rpc.calls import MethodCalls
+from gateway.rpc.channels import Channel
 from gateway.rpc.handlers import parsed
 from gateway.rpc.messages import MessageReader
-from gateway.scheduling import let_others_go_on
 from gateway.trace import Trace
 
 MAX_UNANSWERED = 1000
-"""Commits of one stream that are taken, and whose answers were not sent yet."""
+"""Commits of one stream that are taken, and whose answers have not left yet."""
+_KEYS = 2
+"""Times as many keys as there are connections to DIS: each of those that are at work has its next one here already, and
+who sends many keys at once does not keep the first ones from going out."""
 _COMMIT_TIMEOUT = 30.0
 """Seconds that one commit of a stream may take: a stream has no deadline for each."""
 
@@ -30,7 +32,11 @@ log = structlog.get_logger("gateway.rpc")
 
 
 class StreamedCommits:
-    """One thread reads them by :meth:`read`, another sends the :meth:`answers`, a queue is between them."""
+    """Takes the commits that come over a channel, and sends what became of each. Thread-safe; holds no thread.
+
+    ``ended`` is called once, when all that was taken is answered, and the answers have left; with what was wrong, if
+    something was.
+    """
 
     def __init__(
         self,
@@ -41,6 +47,8 @@ class StreamedCommits:
         clock: Callable[[], float],
         calls: MethodCalls,
         trace: Trace | None,
+        channel: Channel,
+        ended: Callable[[GatewayError | None], None],
     ) -> None:
         self._service = service
         self._reader = reader
@@ -49,111 +57,160 @@ class StreamedCommits:
         self._clock = clock
         self._calls = calls
         self._trace = trace
-        self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._changed = threading.Condition(threading.Lock())
+        self._channel = channel
+        self._ended = ended
+        self._most_keys = _KEYS * service.concurrency
+        self._lock = threading.Lock()
         """for what follows"""
-        self._unanswered = 0
         self._unsent = 0
+        self._keys: dict[CheckpointKey, int] = {}
+        """how many of them are not answered"""
         self._taking = True
+        self._full = False
+        """whether the next one is not wanted before another has left"""
+        self._over = False
         self._failure: GatewayError | None = None
         self._last: tuple[Result, bytes] | None = None
 
-    def read(self, requests: Iterator[bytes]) -> None:
-        """Take commits until the client has no more, the stream breaks, or :meth:`take_no_more` is called.
-
-        In a thread of its own.
-        """
-        let_others_go_on()
+    def came(self, message: bytes | None) -> None:
+        """See :class:`~gateway.rpc.channels.Messages`."""
         try:
-            for data in requests:
-                if not self._begin():
-                    break
-                self._take(parsed(data, pb.StreamCommitsRequest, self._max_message))
+            if message is not None:
+                request = parsed(message, pb.StreamCommitsRequest, self._max_message)
+                if self._begin():
+                    self._take(request)
+                    self._go_on()
+                return
         except GatewayError as error:
-            self._failed(error)
-        except grpc.RpcError:
-            log.debug("stream_broke")  # what was taken goes on, and nobody is there to hear of it
+            self._failure = error
         except Exception as problem:  # noqa: BLE001 — its traceback goes into the log
-            if self._taking:
-                self._failed(unexpected(problem))
+            self._failure = unexpected(problem)
         self.take_no_more()
 
-    def answers(self) -> Iterator[bytes]:
-        """The answers, until all that was taken is answered. Raises the error that the stream ends with."""
-        while (answer := self._answers.get()) is not None:
-            yield answer
-            with self._changed:
-                self._unsent -= 1
-                if self._unsent == MAX_UNANSWERED - 1:
-                    self._changed.notify()
-        if self._failure is not None:
-            raise self._failure
+    def sent(self) -> None:
+        """See :class:`~gateway.rpc.channels.Messages`."""
+        with self._lock:
+            self._unsent -= 1
+            over = not self._taking and not self._unsent
+            more = self._full and self._taking and not self._is_full()
+            if more:
+                self._full = False
+        if over:
+            self._end()
+        elif more:
+            self._channel.want()
 
     def take_no_more(self) -> None:
         """Only answer what was taken."""
-        with self._changed:
+        with self._lock:
             if not self._taking:
                 return
             self._taking = False
-            over = not self._unanswered
-            self._changed.notify()  # the reader may wait for room
+            over = not self._unsent
         if over:
-            self._answers.put(None)
+            self._end()
+
+    def gone(self) -> bool:
+        """Nobody hears answers any more; what was taken goes on. Tells whether it had not ended before."""
+        with self._lock:
+            self._taking = False
+            over, self._over = self._over, True
+        return not over
 
     def _begin(self) -> bool:
-        """Wait until there is room for one more, and count it; False where none is taken any more."""
-        with self._changed:
-            while self._taking and self._unsent >= MAX_UNANSWERED:
-                self._changed.wait()
-            self._unanswered += self._taking
+        """Count one more; False where none is taken any more."""
+        with self._lock:
             self._unsent += self._taking
             return self._taking
 
-    def _failed(self, error: GatewayError) -> None:
-        self._failure = error
-        self._one_less()
+    def _go_on(self) -> None:
+        """Have the next one brought, once there is room for it."""
+        with self._lock:
+            self._full = self._is_full()
+            more = self._taking and not self._full
+        if more:
+            self._channel.want()
+
+    def _is_full(self) -> bool:
+        return self._unsent >= MAX_UNANSWERED or len(self._keys) >= self._most_keys
+
+    def _end(self) -> None:
+        with self._lock:
+            over, self._over = self._over, True
+            failure, self._failure = self._failure, None  # it keeps the calls that it went through
+        if not over:
+            self._ended(failure)
 
     def _take(self, request: pb.StreamCommitsRequest) -> None:
+        number = request.id
         try:
             if not request.HasField("commit"):
                 raise InvalidField("commit", "is mandatory")
             commit = self._reader.commit(request.commit)
             self._permit(*commit.key.app)
         except InvalidField as error:
-            wrong = error if error.field == "commit" else error.under("commit")
-            self._calls.item(None, wrong, None)
-            self._answer(request.id, wrong)
+            self._refuse(number, error if error.field == "commit" else error.under("commit"), None)
             return
         except (CallerNotAllowed, CallerUnknown) as error:
-            self._calls.item(None, error, commit.key)
-            self._answer(request.id, error)
+            self._refuse(number, error, commit.key)
             return
-        began, number = self._clock(), request.id
+        began = self._clock()
+        taken = _Taken(self, number, commit.key, began)
+        with self._lock:
+            self._keys[commit.key] = self._keys.get(commit.key, 0) + 1
+        try:
+            self._service.submit(commit, taken, deadline=began + _COMMIT_TIMEOUT, trace=self._trace)
+        except GatewayError as error:
+            taken(error)
 
-        def answered(result: Result) -> None:
-            failure = result if isinstance(result, GatewayError) else None
-            self._calls.item(self._clock() - began, failure, commit.key)
-            self._answer(number, result)
+    def _refuse(self, number: int, error: GatewayError, key: CheckpointKey | None) -> None:
+        self._calls.item(None, error, key)
+        self._answer(number, error)
 
-        self._service.submit(commit, answered, deadline=began + _COMMIT_TIMEOUT, trace=self._trace)
+    def answered(self, number: int, key: CheckpointKey, began: float, result: Result) -> None:
+        """What became of a commit that was taken."""
+        with self._lock:
+            left = self._keys[key] - 1
+            if left:
+                self._keys[key] = left
+            else:
+                del self._keys[key]
+        failure = result if isinstance(result, GatewayError) else None
+        self._calls.item(self._clock() - began, failure, key)
+        self._answer(number, result)
 
     def _answer(self, number: int, result: Result) -> None:
+        if self._over:
+            return
         # the bytes of a message in parts add up to the whole
-        self._answers.put(pb.StreamCommitsResponse(id=number).SerializeToString() + self._outcome(result))
-        self._one_less()
+        self._channel.send(pb.StreamCommitsResponse(id=number).SerializeToString() + self._outcome(result))
 
     def _outcome(self, result: Result) -> bytes:
         """What an answer says but for its id: those of folded commits say the same."""
         last = self._last
-        if last is None or last[0] is not result:
-            outcome = pb.StreamCommitsResponse()
-            messages.tell(result, outcome)
-            last = self._last = result, outcome.SerializeToString()
-        return last[1]
+        if last is not None and last[0] is result:
+            return last[1]
+        outcome = pb.StreamCommitsResponse()
+        messages.tell(result, outcome)
+        told = outcome.SerializeToString()
+        if not isinstance(result, GatewayError):  # which keeps the calls that it went through
+            self._last = result, told
+        return told
 
-    def _one_less(self) -> None:
-        with self._changed:
-            self._unanswered -= 1
-            over = not self._taking and not self._unanswered
-        if over:
-            self._answers.put(None)
+
+class _Taken:
+    """A commit that was taken: called with its result, it is answered, once."""
+
+    __slots__ = ("_began", "_commits", "_done", "_key", "_number")
+
+    def __init__(self, commits: StreamedCommits, number: int, key: CheckpointKey, began: float) -> None:
+        self._commits = commits
+        self._number = number
+        self._key = key
+        self._began = began
+        self._done = False
+
+    def __call__(self, result: Result) -> None:
+        if not self._done:  # else it failed when it had begun
+            self._done = True
+            self._commits.answered(self._number, self._key, self._began, result)

@@ -1,11 +1,10 @@
-"""The streaming methods. They have threads of their own, so that however many there are, unary calls go on."""
+"""The streaming methods: streams of commits need no threads, watches have some of their own; unary calls go on."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import grpc
 
@@ -14,9 +13,10 @@ from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.waits import Caller
 from gateway.errors import Draining, GatewayError, Overloaded, unexpected
 from gateway.rpc import messages
-from gateway.rpc.admission import Admission, Admit, Permit, name_of
-from gateway.rpc.calls import CallsOf, MethodCalls, unseen
-from gateway.rpc.handlers import THREADS, MethodTable, abort, parsed
+from gateway.rpc.admission import Admission, Permit, name_of
+from gateway.rpc.calls import CallsOf, unseen
+from gateway.rpc.channels import Channel, StreamMethod
+from gateway.rpc.handlers import THREADS, MethodTable, abort, fail, parsed
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.streamed import StreamedCommits
 from gateway.scheduling import let_others_go_on
@@ -35,7 +35,8 @@ class Stream:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ended = False
-        self._on_end: Callable[[], None] = lambda: None
+        self._on_end: Callable[[], None] | None = None
+        self._timer: threading.Timer | None = None
         self.draining = False
 
     def on_end(self, action: Callable[[], None]) -> None:
@@ -54,7 +55,22 @@ class Stream:
             self._ended = True
             self.draining = draining
             action = self._on_end
-        action()
+        if action is not None:
+            action()
+
+    def end_after(self, seconds: float) -> None:
+        """End when it is so old, as where the gateway stops."""
+        self._timer = threading.Timer(seconds, self.end, kwargs={"draining": True})
+        self._timer.daemon = True
+        self._timer.start()
+
+    def over(self) -> None:
+        """It has ended, and there is nothing to be done any more."""
+        with self._lock:
+            self._ended = True
+            self._on_end = None
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class StreamServicer:
@@ -76,40 +92,27 @@ class StreamServicer:
     ) -> None:
         self._service = service
         self._reader = reader
-        self._admission = admission
         self._max_age = max_age
         self._commit_calls = calls_of("StreamCommits")
         self._watch_calls = calls_of("WatchCheckpoints")
+        self._admit_commits = admission.to("StreamCommits")
+        self._admit_watches = admission.to("WatchCheckpoints")
         self._max_streams = max_streams
         self._max_message = max_message
         self._clock = clock
-        self._room = threading.BoundedSemaphore(max_streams)
         self._pool = ThreadPoolExecutor(max_streams + _SPARE_THREADS, "stream", let_others_go_on)
         self._lock = threading.Lock()
         self._open: set[Stream] = set()
         self._stopping = False
 
-    def handlers(self) -> MethodTable:
-        """The methods, for ``CheckpointService``."""
-        admit_commits, admit_watch = self._admission.to("StreamCommits"), self._admission.to("WatchCheckpoints")
-
-        def commits(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(
-                context,
-                self._commit_calls,
-                admit_commits,
-                lambda stream, permit, trace: self._commits(stream, permit, requests, trace),
-            )
+    def handlers(self, *, threads: bool) -> MethodTable:
+        """The methods, for ``CheckpointService``; with ``threads`` those that take commits have some, too."""
+        commits = StreamMethod(self._commits, self._pool)
 
         def watch(data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-            return self._serve(
-                context,
-                self._watch_calls,
-                admit_watch,
-                lambda stream, permit, trace: self._watch(stream, permit, data, trace),
-            )
+            return self._watched(data, context)
 
-        for behavior in (commits, watch):
+        for behavior in (commits, watch) if threads else (watch,):
             setattr(behavior, THREADS, self._pool)
         return {
             "StreamCommits": grpc.stream_stream_rpc_method_handler(commits),
@@ -133,20 +136,79 @@ class StreamServicer:
         with self._lock:
             return len(self._open)
 
-    def _serve(
-        self,
-        context: grpc.ServicerContext,
-        calls: MethodCalls,
-        admit: Admit,
-        work: Callable[[Stream, Permit, Trace | None], Iterator[bytes]],
-    ) -> Iterator[bytes]:
+    def _enter(self) -> Stream:
+        """Open one. Raises :class:`GatewayError` where there is no room, or the gateway stops."""
+        stream = Stream()
+        with self._lock:
+            if len(self._open) >= self._max_streams:
+                raise Overloaded(f"{self._max_streams} streams are open, and no more are taken", retry_after=1.0)
+            if self._stopping:
+                raise _draining()
+            self._open.add(stream)
+        if self._max_age:
+            stream.end_after(self._max_age)
+        return stream
+
+    def _leave(self, stream: Stream) -> None:
+        stream.over()
+        with self._lock:
+            self._open.discard(stream)
+
+    def _commits(self, channel: Channel) -> StreamedCommits | None:
+        """Begin a stream of commits, unless it may not be."""
+        calls, context = self._commit_calls, channel.context
+        trace: Trace | None = None
+        permit: Permit | None = None
+        try:
+            if calls.traced:
+                trace = calls.began(context.invocation_metadata())
+            permit = self._admit_commits(context)
+            stream = self._enter()
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            fail(channel, calls, failure, None, "", trace, permit)
+            return None
+
+        failed = False
+
+        def ended(failure: GatewayError | None) -> None:
+            nonlocal failed
+            self._leave(stream)
+            error = failure or (_draining() if stream.draining else None)
+            if error is None:
+                channel.end()
+            else:
+                failed = True
+                fail(channel, calls, error, None, "", trace, permit)
+
+        def over() -> None:
+            gone = commits.gone()
+            if gone:
+                self._leave(stream)
+                channel.end()
+            if not failed:
+                calls.ended(None, trace, cancelled=gone or channel.broken)
+
+        commits = StreamedCommits(
+            self._service, self._reader, permit, self._max_message, self._clock, calls, trace, channel, ended
+        )
+        stream.on_end(commits.take_no_more)
+        if not context.add_callback(over):
+            over()
+        return commits
+
+    def _watched(self, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        """A watch, in a thread of its own."""
+        calls = self._watch_calls
         trace = calls.began(context.invocation_metadata()) if calls.traced else None
         permit: Permit | None = None
         try:
-            permit = admit(context)
-            with self._opened() as stream, self._aging(stream):
+            permit = self._admit_watches(context)
+            stream = self._enter()
+            try:
                 if context.add_callback(stream.end):
-                    yield from work(stream, permit, trace)
+                    yield from self._watch(stream, permit, data, trace)
+            finally:
+                self._leave(stream)
         except GatewayError as failure:
             error = failure
         except GeneratorExit:
@@ -159,47 +221,6 @@ class StreamServicer:
             return
         calls.failed(None, error, "", context.invocation_metadata(), trace, name_of(permit))
         abort(context, error)
-
-    @contextmanager
-    def _opened(self) -> Iterator[Stream]:
-        if not self._room.acquire(blocking=False):
-            raise Overloaded(f"{self._max_streams} streams are open, and no more are taken", retry_after=1.0)
-        stream = Stream()
-        try:
-            with self._lock:
-                if self._stopping:
-                    raise _draining()
-                self._open.add(stream)
-            yield stream
-        finally:
-            with self._lock:
-                self._open.discard(stream)
-            self._room.release()
-
-    @contextmanager
-    def _aging(self, stream: Stream) -> Iterator[None]:
-        if not self._max_age:
-            yield
-            return
-        timer = threading.Timer(self._max_age, stream.end, kwargs={"draining": True})
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _commits(
-        self, stream: Stream, permit: Permit, requests: Iterator[bytes], trace: Trace | None
-    ) -> Iterator[bytes]:
-        commits = StreamedCommits(
-            self._service, self._reader, permit, self._max_message, self._clock, self._commit_calls, trace
-        )
-        stream.on_end(commits.take_no_more)
-        threading.Thread(target=commits.read, args=(requests,), name="stream-reader", daemon=True).start()
-        yield from commits.answers()
-        if stream.draining:
-            raise _draining()
 
     def _watch(self, stream: Stream, permit: Permit, data: bytes, trace: Trace | None) -> Iterator[bytes]:
         request = parsed(data, pb.WatchCheckpointsRequest, self._max_message)

@@ -18,7 +18,7 @@ from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.config import Config, LimitsConfig, RetryConfig, ServerConfig
 from gateway.emulator import Emulator
 from gateway.rpc import server
-from gateway.rpc.arrivals import inner_parts
+from gateway.rpc.inner import inner_parts
 from gateway.telemetry import calls
 from gateway.telemetry.metrics import Metrics
 from tests.support import APP, STREAM, Call, Client, Running, config_for, key, wait_until
@@ -139,6 +139,45 @@ def writes_that_hang(client: Client, emulator: Emulator) -> None:
     assert Call.of(late.exception()).reason == "COMMIT_OUTCOME_UNKNOWN"
 
 
+def streams(client: Client, emulator: Emulator) -> None:
+    call = client.stub.StreamCommits(iter([streamed(1), streamed(2), pb.StreamCommitsRequest(id=3)]), timeout=20)
+    assert len(list(call)) == 3
+
+
+def streams_with_nonsense(client: Client, emulator: Emulator) -> None:
+    call = client.channel.stream_stream("/disgateway.v1.CheckpointService/StreamCommits")
+    client.failure(lambda: list(call(iter([streamed(1).SerializeToString(), b"\xff"]), timeout=20)))
+
+
+def streams_broken_off(client: Client, emulator: Emulator) -> None:
+    requests: SimpleQueue[pb.StreamCommitsRequest | None] = SimpleQueue()
+    call = client.stub.StreamCommits(iter(requests.get, None), timeout=20)
+    requests.put(streamed(1))
+    next(call)
+    emulator.inject("hold", times=1)
+    requests.put(streamed(2))
+    emulator.wait_for_held(1)
+    call.cancel()
+    requests.put(None)
+    emulator.release()
+
+
+def too_many_streams(client: Client, emulator: Emulator) -> None:
+    requests: SimpleQueue[pb.StreamCommitsRequest | None] = SimpleQueue()
+    call = client.stub.StreamCommits(iter(requests.get, None), timeout=20)
+    requests.put(streamed(1))
+    next(call)
+    failure = client.failure(lambda: list(client.stub.StreamCommits(iter(()), timeout=20)))
+    assert failure.reason == "GATEWAY_OVERLOADED"
+    requests.put(None)
+    assert not list(call)
+
+
+def streamed(number: int) -> pb.StreamCommitsRequest:
+    commit = pb.CommitCheckpointRequest(key=key(), sequence_number=str(number))
+    return pb.StreamCommitsRequest(id=number, commit=commit)
+
+
 @pytest.fixture
 def without_collector() -> Iterator[None]:
     gc.collect()
@@ -166,6 +205,10 @@ def without_collector() -> Iterator[None]:
         commits_tried_again,
         nonsense,
         writes_that_hang,
+        streams,
+        streams_with_nonsense,
+        streams_broken_off,
+        too_many_streams,
     ],
 )
 @pytest.mark.parametrize("own_way", [False, True], ids=["arrivals", "grpc's own way"])
@@ -182,7 +225,10 @@ def test_what_has_ended_is_gone_without_the_collector(
         monkeypatch.setattr(server, "inner_parts", lambda: None)
     before = len(states())
     attempts = 4 if "again" in some.__name__ or "cut" in some.__name__ else 1
-    settings = {"server": msgspec.structs.replace(SERVER, workers=1), "retry": RetryConfig(attempts=attempts)}
+    settings = {
+        "server": msgspec.structs.replace(SERVER, workers=1, max_streams=1),
+        "retry": RetryConfig(attempts=attempts),
+    }
     client = start(config_for(emulator, **settings)).client
     some(client, emulator)
     try:

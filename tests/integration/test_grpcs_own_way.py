@@ -6,6 +6,7 @@ import pytest
 
 from gateway.rpc import server
 from tests.integration.test_gateway import *  # noqa: F403
+from tests.integration.test_many import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True)

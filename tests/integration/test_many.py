@@ -21,7 +21,7 @@ from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
 from gateway.config import Config, ServerConfig
 from gateway.emulator import Emulator
 from gateway.rpc import streamed
-from tests.support import APP, STREAM, Client, Running, config_for, key, wait_until
+from tests.support import APP, STREAM, Client, Running, config_for, key, upstream_of, wait_until
 
 Start = Callable[[Config], Running]
 
@@ -300,6 +300,49 @@ def test_a_stream_that_had_no_room_goes_on_when_answers_leave(
     emulator.release()
     assert sorted(answer.id for answer in call) == list(range(50))
     assert emulator.checkpoint(STREAM, APP, 0) == ("49", "")
+
+
+def test_a_stream_takes_twice_as_many_keys_as_there_are_connections_and_then_others_as_they_are_answered(
+    emulator: Emulator, start: Start
+) -> None:
+    emulator.create_stream("wide", partitions=20)
+    upstream = msgspec.structs.replace(upstream_of(emulator), pool_size=2)
+    running = start(config_for(emulator, upstream=upstream))
+    client = running.client
+    client.commit(1)
+    emulator.inject("hold", method="POST", times=2)
+    stream = Commits(client)
+    for number in range(20):
+        request = pb.CommitCheckpointRequest(key=key(str(number % 10), stream="wide"), sequence_number="7")
+        stream.send(number, request)
+    stream.close()
+    emulator.wait_for_held(2)
+    wait_until(lambda: running.gateway.service.active() == 4)
+    assert client.failure(client.get, "x").reason == "FIELD_INVALID"  # what came before has been looked at
+    assert running.gateway.service.active() == 4
+    emulator.release()
+    assert sorted(answer.id for answer in stream.call) == list(range(20))
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["nothing under way", "a commit under way"])
+def test_a_stream_that_its_client_breaks_off_is_counted_as_such_and_makes_room(
+    emulator: Emulator, start: Start, held: bool
+) -> None:
+    server = ServerConfig(listen="127.0.0.1:0", admin_listen="", max_streams=1)
+    running = start(config_for(emulator, server=server))
+    for number in range(1, 6):
+        stream = Commits(running.client)
+        stream.send(1, commit(number))
+        stream.answers(1)
+        if held:
+            emulator.inject("hold", times=1)
+            stream.send(2, commit(number, "1"))
+            emulator.wait_for_held(1)
+        stream.call.cancel()
+        line = f'disgw_rpcs_total{{code="CANCELLED",method="StreamCommits"}} {number}.0'
+        wait_until(lambda line=line: line in running.gateway.metrics.text().decode())
+        emulator.release()
+    assert 'code="OK",method="StreamCommits"} 0.0' in running.gateway.metrics.text().decode()
 
 
 def test_a_watch_gives_the_present_values_and_then_the_changes(emulator: Emulator, client: Client) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
 import structlog.testing
 
 from gateway.errors import Overloaded
-from gateway.rpc.arrivals import Arrivals, InnerParts
+from gateway.rpc.arrivals import Arrivals
+from gateway.rpc.channels import Channel, StreamMethod
 from gateway.rpc.handlers import UnaryMethod
+from gateway.rpc.inner import InnerParts
 from gateway.rpc.pool import CallPool
 
 OVER = ("over", ())
@@ -62,12 +65,34 @@ class Call:
         self.active = True
         self.broken = False
         self.failed = False
+        self.cancelled = False
+        self.initial_metadata_allowed = True
+        self.client = "open"
+        self.over = 0
+        self.batches: list[Any] = []
+        self.callbacks: list[Callable[[], None]] = []
         self.come: Callable[[Any], Any] = lambda message: None
+        self.left: Callable[[Any], Any] = lambda event: None
 
     def start_server_batch(self, operations: Any, tag: Callable[[Any], Any]) -> None:
         if self.broken:
             raise ValueError("broken")
-        self.come = tag
+        self.batches.append(operations)
+        if operations == ("receive",):
+            self.come = tag
+        else:
+            self.left = tag
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        self.callbacks.append(callback)
+        return True
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def status(self) -> None:
+        self.over += 1
+        self.active = False
 
     def is_active(self) -> bool:
         return self.active
@@ -85,8 +110,20 @@ def receive(state: Call, call: Call, deserializer: None) -> Callable[[Any], Any]
     return received
 
 
+def sent(state: Call, token: str) -> Callable[[Any], Any]:
+    def left(event: Any) -> Any:
+        state.due.discard(token)
+        return state.ended
+
+    return left
+
+
 def in_pool(*arguments: Any) -> None:
     """grpcio's own way."""
+
+
+def streams_in_pool(*arguments: Any) -> None:
+    """That of streams."""
 
 
 def abort(state: Call, call: Call, code: Any, details: bytes) -> None:
@@ -94,14 +131,21 @@ def abort(state: Call, call: Call, code: Any, details: bytes) -> None:
 
 
 PARTS = InnerParts(
-    in_pool,
-    cast(Any, receive),
-    lambda event, state, data: None,
-    cast(Any, abort),
-    lambda event, state, deserializer: event,
-    lambda flags: "receive",
-    "message",
-    "unknown",
+    in_pool=in_pool,
+    streams_in_pool=streams_in_pool,
+    receive=cast(Any, receive),
+    sent=cast(Any, sent),
+    active=lambda state: state.active,
+    status=lambda event, state, data: state.status(),
+    abort=cast(Any, abort),
+    context=lambda event, state, deserializer: event,
+    metadata=lambda state, metadata: "metadata",
+    receipt=lambda flags: "receive",
+    message=lambda message, flags: message,
+    receive_token="message",
+    send_token="sent",
+    cancelled="cancelled",
+    unknown="unknown",
 )
 
 
@@ -208,3 +252,127 @@ def test_where_grpcio_hands_calls_over_in_another_way_the_log_says_so_once() -> 
             rig.arrivals.submit(rig.run, "something", "else")
     assert [one["event"] for one in logs] == ["grpc_not_known"]
     assert rig.pool.jobs == [(rig.run, "something", "else")] * 3
+
+
+class Heard:
+    """Takes the messages of a stream, and answers each."""
+
+    def __init__(self) -> None:
+        self.came_in: list[bytes | None] = []
+        self.left = 0
+        self.problem: Exception | None = None
+
+    def came(self, message: bytes | None) -> None:
+        self.came_in.append(message)
+        if self.problem is not None:
+            raise self.problem
+
+    def sent(self) -> None:
+        self.left += 1
+        if self.problem is not None:
+            raise self.problem
+
+
+class Streams:
+    def __init__(self) -> None:
+        self.rig = Rig()
+        self.call = Call()
+        self.heard = Heard()
+        self.channels: list[Channel] = []
+        self.pool = Pool()
+        self.ends = False
+        self.method = StreamMethod(self.opened, cast(ThreadPoolExecutor, self.pool))
+
+    def opened(self, channel: Channel) -> Heard | None:
+        self.channels.append(channel)
+        return None if self.ends else self.heard
+
+    def submit(self, how: Callable[..., None] = streams_in_pool) -> Call:
+        rig, call = self.rig, self.call
+        rig.arrivals.submit(rig.run, how, call, call, self.method, rig.thunk, None, None)
+        return call
+
+
+def test_a_stream_begins_at_once_without_a_thread_and_takes_a_message_when_it_wants_one() -> None:
+    streams = Streams()
+    call = streams.submit()
+    assert call.batches == [("receive",)]
+    assert not streams.rig.pool.jobs
+    call.message(b"one")
+    assert streams.heard.came_in == [b"one"]
+    assert call.batches == [("receive",)]
+    (channel,) = streams.channels
+    channel.want()
+    assert call.batches == [("receive",)] * 2
+    assert call.due == {"message"}
+    call.message(None)
+    assert streams.heard.came_in == [b"one", None]
+    channel.end()
+    assert call.over == 1
+
+
+def test_a_stream_that_was_ended_when_it_began_takes_nothing() -> None:
+    streams = Streams()
+    streams.ends = True
+    assert not streams.submit().batches
+
+
+def test_of_what_a_stream_sends_one_leaves_after_the_other() -> None:
+    streams = Streams()
+    call = streams.submit()
+    (channel,) = streams.channels
+    for message in (b"1", b"2", b"3"):
+        channel.send(message)
+    sent = call.batches[1:]
+    assert sent == [("metadata", b"1")]
+    for _ in range(3):
+        assert call.left(None) == GOES_ON
+    assert call.batches[1:] == [("metadata", b"1"), (b"2",), (b"3",)]
+    assert streams.heard.left == 3
+    channel.send(b"4")
+    assert call.batches[-1] == (b"4",)
+
+
+def test_a_stream_that_is_over_sends_and_takes_nothing_and_is_let_go() -> None:
+    streams = Streams()
+    call = streams.submit()
+    (channel,) = streams.channels
+    channel.send(b"1")
+    channel.send(b"2")
+    call.active, call.ended, call.client = False, OVER, "cancelled"
+    assert call.left(None) == OVER
+    channel.send(b"3")
+    channel.want()
+    assert call.batches == [("receive",), ("metadata", b"1")]
+    assert channel.broken
+    for callback in call.callbacks:
+        callback()
+    assert call.message(None) == OVER
+    assert not streams.heard.came_in
+    assert streams.heard.left == 1
+
+
+@pytest.mark.parametrize("where", ["opened", "receive", "came", "sent"])
+def test_no_failure_of_a_stream_reaches_the_thread_that_looks_after_all(where: str) -> None:
+    streams = Streams()
+    streams.call.broken = where == "receive"
+    if where == "opened":
+        streams.method.opened = cast(Any, None)
+    with structlog.testing.capture_logs() as logs:
+        call = streams.submit()
+        if where in ("came", "sent"):
+            streams.heard.problem = RuntimeError("broken")
+            streams.channels[0].send(b"1")
+            (call.message if where == "came" else call.left)(b"request")
+    assert [one["event"] for one in logs] == ["call_failed_unexpectedly"]
+    assert call.cancelled
+
+
+def test_a_stream_that_grpcio_hands_over_in_another_way_has_the_threads_of_its_method() -> None:
+    streams = Streams()
+    with structlog.testing.capture_logs() as logs:
+        streams.submit(how=in_pool)
+        streams.rig.arrivals.submit(streams.rig.run, streams.method)
+    assert [one["event"] for one in logs] == ["grpc_not_known"]
+    assert len(streams.pool.jobs) == 2
+    assert not streams.rig.pool.jobs

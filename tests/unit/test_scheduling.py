@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from typing import cast
 
+import grpc
 import pytest
 
 from gateway.checkpoints.core import CoreSettings
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.workers import Later, Workers
-from gateway.rpc.admission import Admission, anything
-from gateway.rpc.calls import Unseen
+from gateway.rpc.admission import Admission
+from gateway.rpc.channels import StreamMethod
 from gateway.rpc.handlers import THREADS
 from gateway.rpc.messages import MessageReader
-from gateway.rpc.streamed import StreamedCommits
 from gateway.rpc.streams import StreamServicer
 from gateway.scheduling import go_on_at_once, let_others_go_on
 from tests.unit.test_quick import Store
@@ -61,20 +62,27 @@ def test_what_waits_for_dis_does_not_wait_for_others_though_a_patient_thread_has
 
 def test_the_threads_of_a_stream_let_others_go_on(service: CheckpointService) -> None:
     streams = StreamServicer(service, MessageReader(), 1, 1000, time.monotonic, Admission())
-    behaviour = streams.handlers()["StreamCommits"].stream_stream
-    assert getattr(behaviour, THREADS).submit(policy).result(SECONDS) == os.SCHED_BATCH
+    behaviours = streams.handlers(threads=True)
+    for behaviour in (behaviours["StreamCommits"].stream_stream, behaviours["WatchCheckpoints"].unary_stream):
+        assert getattr(behaviour, THREADS).submit(policy).result(SECONDS) == os.SCHED_BATCH
     streams.close()
 
-    commits = StreamedCommits(service, MessageReader(), anything, 1000, time.monotonic, Unseen(), None)
-    found: list[int] = []
+    found: SimpleQueue[int] = SimpleQueue()
 
     def requests() -> Iterator[bytes]:
-        found.append(policy())
+        found.put(policy())
         yield from ()
 
-    with ThreadPoolExecutor(1) as reader:
-        reader.submit(commits.read, requests()).result(SECONDS)
-    assert found == [os.SCHED_BATCH]
+    class Reads:
+        def came(self, message: bytes | None) -> None:
+            """It is not asked for."""
+
+        def sent(self) -> None:
+            """Nothing is."""
+
+    with ThreadPoolExecutor(1) as pool:
+        StreamMethod(lambda channel: Reads(), pool)(requests(), cast(grpc.ServicerContext, None))
+        assert found.get(timeout=SECONDS) == os.SCHED_BATCH
 
 
 @pytest.mark.parametrize(("change", "own"), [(let_others_go_on, "SCHED_FIFO"), (go_on_at_once, "SCHED_IDLE")])
