@@ -87,10 +87,10 @@ def _end(gateway: Gateway, config: Config) -> int:
     gateway.leave()
     log.info("draining", grace_seconds=grace, connections=gateway.connections)
     why = gateway.drain()
-    if why is Farewell.GRACE_OVER:
+    if why is Farewell.GRACE_OVER and (connections := gateway.connections):
         log.warning(
             "clients_stay",
-            connections=gateway.connections,
+            connections=connections,
             do="let consumers close their channel when they end; what they send from now on is refused",
         )
     log.info("stopping", because=why.value, writes_waiting=gateway.service.depth())

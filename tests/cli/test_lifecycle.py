@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import pytest
 import requests
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
@@ -133,6 +134,21 @@ def test_a_job_ends_its_sidecar_by_http_where_that_is_configured(
     client.channel.close()
     assert gateway.finish() == 0
     assert emulator.checkpoint(STREAM, APP, 0) == ("42", "")
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_after_its_grace_period_it_tells_of_the_clients_that_are_still_there(
+    emulator: Emulator, begin: Callable[..., Process], stays: bool
+) -> None:
+    grace = {"DISGW_SERVER__GRACE_SECONDS": "0.5", "DISGW_SERVER__QUIET_SECONDS": "50"}
+    gateway, client = started(begin, emulator, **grace)
+    client.commit(1)
+    if not stays:
+        client.channel.close()
+    assert gateway.stop() == 0
+    told = [json.loads(line) for line in gateway.lines if '"clients_stay"' in line]
+    assert [one["connections"] for one in told] == ([1] if stays else [])
+    client.channel.close()
 
 
 def test_nobody_ends_it_by_http_otherwise(emulator: Emulator, begin: Callable[..., Process]) -> None:
