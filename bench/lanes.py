@@ -27,7 +27,9 @@ _BATCHERS = 8
 _ECHOED = (16, 64)
 """With so many callers an echo is at its best."""
 LINGERING = Change("lingering", "gateway/checkpoints/lane.py", "_LINGER_SHARE = 0.75\n", "_LINGER_SHARE = 0.0\n")
-NO_THREADS = Change("streams that need no threads", "gateway/rpc/server.py", "threads=self._own_way", "threads=True")
+NO_THREADS = Change(
+    "streams that need no threads", "gateway/rpc/server.py", "threads=self._arrivals is None", "threads=True"
+)
 _ONE = "one key, one caller at a time"
 _UNARY = "one key, 64 callers, unary calls"
 _STREAMED = "one key, 64 callers on one stream"

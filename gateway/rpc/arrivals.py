@@ -3,8 +3,8 @@
 grpcio gives each call a thread, which waits for the message, and then until there is an answer: four times in the life
 of a call one thread wakes another, and each time the interpreter goes from one to the other. Where its inner parts are
 as they are known here, a call is looked at by the thread that brings its message: what is cached is answered there and
-then, and what DIS must be asked for is answered by the thread that brings its answer. Where they are not, which the log
-tells, calls take grpcio's own way.
+then, and what DIS must be asked for is answered by the thread that brings its answer. So are the commits of a stream,
+which would have two threads. Where they are not, which the log tells, calls take grpcio's own way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gateway.rpc.handlers import UnaryMethod
 from gateway.rpc.inner import Ended, InnerParts, InnerReply, InnerStream
 from gateway.rpc.pool import CallPool
 from gateway.rpc.status import rpc_status
+from gateway.rpc.turns import Turns
 
 log = structlog.get_logger("gateway.rpc")
 
@@ -39,26 +40,31 @@ class Arrivals:
         self._coming = 0
         """calls whose message has not come; changed by the thread alone that looks after all events"""
         self._told = False
+        self._turns = Turns()
 
     def submit(self, run: Callable[..., None], /, *args: Any) -> Future[None] | None:
         """Begin a call. By the thread that looks after all events, with the lock of the call."""
-        parts, begins = self._parts, args[0] if len(args) == 7 else None
-        method = next((one for one in args if isinstance(one, UnaryMethod | StreamMethod)), None)
-        if isinstance(method, StreamMethod):
-            if begins is parts.streams_in_pool:
-                self._open(method, *args[1:3])
+        parts, begins, method = self._parts, args[0] if args else None, args[3] if len(args) == 7 else None
+        if begins is parts.in_pool and isinstance(method, UnaryMethod):
+            if self._coming < self._most and self._expect(run, args):
                 return None
-            self._tell()
-            return method.threads.submit(run, *args)
-        if begins is not parts.in_pool or method is None:
-            self._tell()
-        elif self._coming < self._most and self._expect(run, args):
+        elif begins is parts.streams_in_pool and isinstance(method, StreamMethod):
+            self._open(method, *args[1:3])
             return None
+        else:
+            self._tell()
+            for one in args:
+                if isinstance(one, StreamMethod):
+                    return one.threads.submit(run, *args)
         return self._pool.submit(run, *args)
+
+    def close(self) -> None:
+        """Let its thread go."""
+        self._turns.close()
 
     def _open(self, method: StreamMethod, event: Any, state: Any) -> None:
         """Begin a stream."""
-        channel = InnerStream(self._parts, event, state)
+        channel = InnerStream(self._parts, event, state, self._turns)
         try:
             messages = method.opened(channel)
             if messages is not None:

@@ -10,13 +10,12 @@ from typing import Protocol
 
 import grpc
 
+from gateway.rpc.handlers import Ends
 from gateway.scheduling import let_others_go_on
 
 
-class Channel(Protocol):
-    """What a stream goes over. Nothing here waits, and where the client has gone, nothing happens."""
-
-    context: grpc.ServicerContext
+class Channel(Ends, Protocol):
+    """What a stream goes over. Nothing here waits."""
 
     @property
     def broken(self) -> bool:
@@ -32,11 +31,7 @@ class Channel(Protocol):
         ...
 
     def end(self) -> None:
-        """End the stream well, when all has left that was sent."""
-        ...
-
-    def fail(self, status: grpc.Status) -> None:
-        """End it then with a status."""
+        """End the stream well, if it has not ended. Before that all has left that was sent, as before a failure."""
         ...
 
 
@@ -49,6 +44,10 @@ class Messages(Protocol):
 
     def sent(self) -> None:
         """One has left."""
+        ...
+
+    def broke(self, problem: Exception) -> None:
+        """None can be brought."""
         ...
 
 
@@ -67,7 +66,10 @@ class StreamMethod:
         channel = _Threads(requests, context)
         messages = self.opened(channel)
         if messages is not None:
-            threading.Thread(target=channel.read, args=(messages,), name="stream-reader", daemon=True).start()
+            try:
+                threading.Thread(target=channel.read, args=(messages,), name="stream-reader", daemon=True).start()
+            except (RuntimeError, MemoryError) as problem:  # the system gives no more
+                messages.broke(problem)
             channel.want()
         return channel.outgoing(messages)
 
@@ -82,7 +84,7 @@ class _Threads:
         self._wanted = threading.Semaphore(0)
         self._over = False
         self.broken = True
-        """until its end is sent"""
+        """until its end is sent to a client that is there"""
         self._status: grpc.Status | None = None
 
     def want(self) -> None:

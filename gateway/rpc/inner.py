@@ -13,6 +13,7 @@ import grpc
 import structlog
 
 from gateway.rpc.channels import Messages
+from gateway.rpc.turns import Turns
 
 log = structlog.get_logger("gateway.rpc")
 
@@ -121,10 +122,11 @@ class InnerReply(InnerCall):
 class InnerStream(InnerCall):
     """See :class:`gateway.rpc.channels.Channel`. Of messages to be sent, gRPC takes one after the other has left."""
 
-    __slots__ = ("_messages", "_outgoing", "_received", "_sending", "_sent")
+    __slots__ = ("_messages", "_outgoing", "_received", "_sending", "_sent", "_turns")
 
-    def __init__(self, parts: InnerParts, event: Any, state: Any) -> None:
+    def __init__(self, parts: InnerParts, event: Any, state: Any, turns: Turns) -> None:
         super().__init__(parts, event, state)
+        self._turns = turns
         self._messages: Messages | None = None
         self._received = parts.receive(state, event.call, None)
         self._sent = parts.sent(state, parts.send_token)
@@ -138,11 +140,10 @@ class InnerStream(InnerCall):
     def begin(self, messages: Messages) -> None:
         """Have messages brought, to ``messages``."""
         self._messages = messages
-        self.context.add_callback(self._let_go)
         self.want()
 
     def want(self) -> None:
-        self._start((self._parts.receipt(0),), self._come, self._parts.receive_token)
+        self._turns.take(self._receive)
 
     def send(self, message: bytes) -> None:
         with self._state.condition:
@@ -152,24 +153,38 @@ class InnerStream(InnerCall):
                 self._send(message)
 
     def end(self) -> None:
-        self._parts.status(self._event, self._state, None)
+        with self._state.condition:
+            if self._parts.active(self._state):
+                self._parts.status(self._event, self._state, None)
+
+    def _receive(self) -> None:
+        parts = self._parts
+        self._start(lambda: (parts.receipt(0),), self._come, parts.receive_token)
+
+    def _send_next(self) -> None:
+        with self._state.condition:
+            self._send(self._outgoing.popleft())
 
     def _send(self, message: bytes) -> None:
         parts, state = self._parts, self._state
-        operations: tuple[Any, ...] = (parts.message(message, 0),)
-        if state.initial_metadata_allowed:
-            operations = (parts.metadata(state, None), *operations)
+
+        def operations() -> tuple[Any, ...]:
+            sends = parts.message(message, 0)
+            if not state.initial_metadata_allowed:
+                return (sends,)
             state.initial_metadata_allowed = False
+            return parts.metadata(state, None), sends
+
         self._sending = self._start(operations, self._leave, parts.send_token)
 
-    def _start(self, operations: tuple[Any, ...], tag: Callable[[Any], Ended], token: str) -> bool:
+    def _start(self, operations: Callable[[], tuple[Any, ...]], tag: Callable[[Any], Ended], token: str) -> bool:
         """Have gRPC do something, unless the call is over; tells whether it does."""
         parts, state = self._parts, self._state
         with state.condition:
             if not parts.active(state):
                 return False
             try:
-                self._event.call.start_server_batch(operations, tag)
+                self._event.call.start_server_batch(operations(), tag)
             except Exception:
                 log.exception("call_failed_unexpectedly")
                 self.context.cancel()
@@ -178,20 +193,20 @@ class InnerStream(InnerCall):
             return True
 
     def _come(self, message: Any) -> Ended:
-        """What grpcio does with a message; then take it."""
+        """What grpcio does with a message; then take it, if the call is not over."""
         ended = self._received(message)
         data, self._state.request = self._state.request, None
-        if self._messages is not None:
+        if self._messages is not None and ended[0] is None:
             self._tell(self._messages.came, data)
         return ended
 
     def _leave(self, event: Any) -> Ended:
         """One has left: the next one goes."""
         with self._state.condition:
-            self._sending = False
             ended = self._sent(event)
-            if self._outgoing:
-                self._send(self._outgoing.popleft())
+            more = self._sending = bool(self._outgoing)
+        if more:
+            self._turns.take(self._send_next)
         if self._messages is not None:
             self._tell(self._messages.sent)
         return ended
@@ -202,8 +217,3 @@ class InnerStream(InnerCall):
         except Exception:  # one call must not end the thread that looks after all
             log.exception("call_failed_unexpectedly")
             self.context.cancel()
-
-    def _let_go(self) -> None:
-        """The call is over. What holds it, it must not hold."""
-        self._messages = None
-        self._outgoing.clear()

@@ -17,6 +17,7 @@ KEEPALIVE_SECONDS = 60.0
 KEEPALIVE_TIMEOUT_SECONDS = 20.0
 REFUSALS = 1000
 """Refusals with details that may be under way; calls beyond are refused by gRPC itself, without details."""
+LOOKAHEAD_BYTES = 256 * 1024
 _PENDING = 20_000
 """Calls of all connections that have come and were not begun: each is begun, if only to be refused with details."""
 
@@ -36,6 +37,9 @@ def transport_options(limits: ConnectionLimits, max_message: int, max_calls: int
         ("grpc.so_reuseport", 0),
         # somewhat more than is taken, so that a message which is too large gets an answer with details
         ("grpc.max_receive_message_length", 2 * max_message),
+        # what a stream may send before it is read: gRPC would take MiB of it, and a client be held back that much later
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", 2 * METADATA_BYTES),
         ("grpc.max_concurrent_streams", max_calls),

@@ -37,6 +37,8 @@ from gateway.rpc.tls import Certificates, TlsSettings
 
 _PATIENT_PART = 0.8
 """Share of the time to stop after which calls that still wait are answered."""
+_HEARD_SECONDS = 0.2
+"""In which clients hear that their streams have ended, and send no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,9 @@ class GatewayServer:
         most = settings.max_concurrent_calls + settings.max_streams + REFUSALS
         self._shared = Shared(settings.max_message, clock, self._pool, Deadlines(clock))
         parts = inner_parts()
-        self._own_way = parts is None
-        threads = self._pool if parts is None else Arrivals(parts, self._pool, settings.max_concurrent_calls)
+        self._arrivals = None if parts is None else Arrivals(parts, self._pool, settings.max_concurrent_calls)
         self._server = grpc.server(
-            cast(ThreadPoolExecutor, threads),
+            cast(ThreadPoolExecutor, self._arrivals or self._pool),
             maximum_concurrent_rpcs=most,
             options=transport_options(settings.connection, settings.max_message, most),
         )
@@ -89,10 +90,9 @@ class GatewayServer:
         self._streams = StreamServicer(
             service,
             reader,
-            settings.max_streams,
-            settings.max_message,
-            clock,
+            self._shared,
             self._admission,
+            settings.max_streams,
             settings.connection.max_age,
             calls_of,
         )
@@ -138,23 +138,41 @@ class GatewayServer:
     def stop(self, seconds: float) -> None:
         """Take no new calls, and return when those under way have ended; that takes at most about ``seconds``.
 
-        Streams answer what they took and end with ``GATEWAY_DRAINING``. Shortly before the time is over whoever still
-        waits is told how its call stands; a write that was sent goes on to its end.
+        First streams answer what they took, and end with ``GATEWAY_DRAINING``. Shortly before the time is over whoever
+        still waits is told how its call stands; a write that was sent goes on to its end.
         """
+        until, patient = time.monotonic() + seconds, time.monotonic() + seconds * _PATIENT_PART
         self._probes.stopping()
-        self._streams.drain()
         for one in self.bound:
             one.remove()
-        ended = self._server.stop(seconds)
-        if not ended.wait(seconds * _PATIENT_PART):
+        self._end_streams(until, patient)
+        ended = self._server.stop(max(0.0, until - time.monotonic()))
+        if not ended.wait(max(0.0, patient - time.monotonic())):
             self._service.abandon()
             ended.wait()
         self._service.drain()  # whoever still waits may hold a thread
         self._pool.shutdown()
+        if self._arrivals is not None:
+            self._arrivals.close()
         self._shared.deadlines.close()
         self._probes.close()
         self._reflection.close()
         self._streams.close()
+
+    def _end_streams(self, until: float, patient: float) -> None:
+        """End them while their connections are open, by these times of the monotonic clock.
+
+        gRPC closes a connection with its last call. Where something comes over it that nobody reads any more, the
+        system forgets what has not arrived yet of the last answers, and of how the stream ended.
+        """
+        open_before = self._streams.open_count()
+        self._streams.drain()
+        if not open_before:
+            return
+        if not self._streams.wait(max(0.0, patient - time.monotonic())):
+            self._service.abandon()
+            self._streams.wait(max(0.0, (until - time.monotonic()) / 2))
+        time.sleep(max(0.0, min(_HEARD_SECONDS, (until - time.monotonic()) / 2)))
 
     def _checkpoint_handlers(self, service: CheckpointService, reader: MessageReader) -> MethodTable:
         servicer = CheckpointServicer(service, reader, self._calls_of)
@@ -172,7 +190,7 @@ class GatewayServer:
                 self._unary("BatchCommitCheckpoints", servicer.batch_commit, pb.BatchCommitCheckpointsRequest),
             )
         )
-        return methods | self._streams.handlers(threads=self._own_way)
+        return methods | self._streams.handlers(threads=self._arrivals is None)
 
     def _admin_handlers(self, service: CheckpointService, reader: MessageReader) -> MethodTable:
         servicer = CheckpointAdminServicer(service, reader)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import structlog
-
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.work import Result
@@ -28,14 +26,12 @@ who sends many keys at once does not keep the first ones from going out."""
 _COMMIT_TIMEOUT = 30.0
 """Seconds that one commit of a stream may take: a stream has no deadline for each."""
 
-log = structlog.get_logger("gateway.rpc")
-
 
 class StreamedCommits:
     """Takes the commits that come over a channel, and sends what became of each. Thread-safe; holds no thread.
 
     ``ended`` is called once, when all that was taken is answered, and the answers have left; with what was wrong, if
-    something was.
+    something was. Not so where the client has :meth:`gone`: then nothing is called any more.
     """
 
     def __init__(
@@ -57,8 +53,8 @@ class StreamedCommits:
         self._clock = clock
         self._calls = calls
         self._trace = trace
-        self._channel = channel
-        self._ended = ended
+        self._channel: Channel | None = channel
+        self._ended: Callable[[GatewayError | None], None] | None = ended
         self._most_keys = _KEYS * service.concurrency
         self._lock = threading.Lock()
         """for what follows"""
@@ -67,55 +63,60 @@ class StreamedCommits:
         """how many of them are not answered"""
         self._taking = True
         self._full = False
-        """whether the next one is not wanted before another has left"""
-        self._over = False
+        """whether the next one is not wanted before there is room"""
         self._failure: GatewayError | None = None
         self._last: tuple[Result, bytes] | None = None
 
     def came(self, message: bytes | None) -> None:
         """See :class:`~gateway.rpc.channels.Messages`."""
+        if message is None:
+            self.take_no_more()
+            return
         try:
-            if message is not None:
-                request = parsed(message, pb.StreamCommitsRequest, self._max_message)
-                if self._begin():
-                    self._take(request)
-                    self._go_on()
-                return
+            request = parsed(message, pb.StreamCommitsRequest, self._max_message)
         except GatewayError as error:
-            self._failure = error
-        except Exception as problem:  # noqa: BLE001 — its traceback goes into the log
-            self._failure = unexpected(problem)
-        self.take_no_more()
+            self.take_no_more(error)
+            return
+        if self._begin():
+            self._take(request)
+            self._go_on()
 
     def sent(self) -> None:
         """See :class:`~gateway.rpc.channels.Messages`."""
         with self._lock:
             self._unsent -= 1
             over = not self._taking and not self._unsent
-            more = self._full and self._taking and not self._is_full()
-            if more:
-                self._full = False
+            more = self._has_room_again()
         if over:
             self._end()
         elif more:
-            self._channel.want()
+            self._want()
 
-    def take_no_more(self) -> None:
-        """Only answer what was taken."""
+    def broke(self, problem: Exception) -> None:
+        """See :class:`~gateway.rpc.channels.Messages`."""
+        self.take_no_more(unexpected(problem))
+
+    def take_no_more(self, failure: GatewayError | None = None) -> None:
+        """Only answer what was taken, and end then; with what was wrong, if something was."""
         with self._lock:
             if not self._taking:
                 return
             self._taking = False
+            self._failure = failure
             over = not self._unsent
         if over:
             self._end()
 
     def gone(self) -> bool:
-        """Nobody hears answers any more; what was taken goes on. Tells whether it had not ended before."""
+        """Nobody hears answers any more; what was taken goes on. Tells whether it had not ended before.
+
+        DIS may have a commit for long: its channel is not held for it.
+        """
         with self._lock:
+            ended, self._ended = self._ended, None
             self._taking = False
-            over, self._over = self._over, True
-        return not over
+            self._channel = self._failure = None
+        return ended is not None
 
     def _begin(self) -> bool:
         """Count one more; False where none is taken any more."""
@@ -129,17 +130,29 @@ class StreamedCommits:
             self._full = self._is_full()
             more = self._taking and not self._full
         if more:
-            self._channel.want()
+            self._want()
 
     def _is_full(self) -> bool:
         return self._unsent >= MAX_UNANSWERED or len(self._keys) >= self._most_keys
 
+    def _has_room_again(self) -> bool:
+        """Whether the next one is wanted now, as it was not before. Needs the lock."""
+        more = self._full and self._taking and not self._is_full()
+        if more:
+            self._full = False
+        return more
+
+    def _want(self) -> None:
+        channel = self._channel
+        if channel is not None:
+            channel.want()
+
     def _end(self) -> None:
         with self._lock:
-            over, self._over = self._over, True
+            ended, self._ended = self._ended, None
             failure, self._failure = self._failure, None  # it keeps the calls that it went through
-        if not over:
-            self._ended(failure)
+        if ended is not None:
+            ended(failure)
 
     def _take(self, request: pb.StreamCommitsRequest) -> None:
         number = request.id
@@ -154,36 +167,45 @@ class StreamedCommits:
         except (CallerNotAllowed, CallerUnknown) as error:
             self._refuse(number, error, commit.key)
             return
+        except Exception as problem:  # noqa: BLE001 — its traceback goes into the log
+            self._refuse(number, unexpected(problem), None)
+            return
         began = self._clock()
         taken = _Taken(self, number, commit.key, began)
         with self._lock:
             self._keys[commit.key] = self._keys.get(commit.key, 0) + 1
         try:
             self._service.submit(commit, taken, deadline=began + _COMMIT_TIMEOUT, trace=self._trace)
-        except GatewayError as error:
-            taken(error)
+        except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
+            taken(failure if isinstance(failure, GatewayError) else unexpected(failure))
 
     def _refuse(self, number: int, error: GatewayError, key: CheckpointKey | None) -> None:
         self._calls.item(None, error, key)
         self._answer(number, error)
 
-    def answered(self, number: int, key: CheckpointKey, began: float, result: Result) -> None:
+    def answered(self, taken: _Taken, result: Result) -> None:
         """What became of a commit that was taken."""
+        key = taken.key
         with self._lock:
+            if taken.done:  # it failed when it had begun
+                return
+            taken.done = True
             left = self._keys[key] - 1
             if left:
                 self._keys[key] = left
             else:
                 del self._keys[key]
-        failure = result if isinstance(result, GatewayError) else None
-        self._calls.item(self._clock() - began, failure, key)
-        self._answer(number, result)
+            more = self._has_room_again()
+        self._calls.item(self._clock() - taken.began, result if isinstance(result, GatewayError) else None, key)
+        self._answer(taken.number, result)
+        if more:
+            self._want()
 
     def _answer(self, number: int, result: Result) -> None:
-        if self._over:
-            return
-        # the bytes of a message in parts add up to the whole
-        self._channel.send(pb.StreamCommitsResponse(id=number).SerializeToString() + self._outcome(result))
+        channel = self._channel
+        if channel is not None:
+            # the bytes of a message in parts add up to the whole
+            channel.send(pb.StreamCommitsResponse(id=number).SerializeToString() + self._outcome(result))
 
     def _outcome(self, result: Result) -> bytes:
         """What an answer says but for its id: those of folded commits say the same."""
@@ -201,16 +223,14 @@ class StreamedCommits:
 class _Taken:
     """A commit that was taken: called with its result, it is answered, once."""
 
-    __slots__ = ("_began", "_commits", "_done", "_key", "_number")
+    __slots__ = ("_commits", "began", "done", "key", "number")
 
     def __init__(self, commits: StreamedCommits, number: int, key: CheckpointKey, began: float) -> None:
         self._commits = commits
-        self._number = number
-        self._key = key
-        self._began = began
-        self._done = False
+        self.number = number
+        self.key = key
+        self.began = began
+        self.done = False
 
     def __call__(self, result: Result) -> None:
-        if not self._done:  # else it failed when it had begun
-            self._done = True
-            self._commits.answered(self._number, self._key, self._began, result)
+        self._commits.answered(self, result)

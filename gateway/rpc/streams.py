@@ -16,7 +16,7 @@ from gateway.rpc import messages
 from gateway.rpc.admission import Admission, Permit, name_of
 from gateway.rpc.calls import CallsOf, unseen
 from gateway.rpc.channels import Channel, StreamMethod
-from gateway.rpc.handlers import THREADS, MethodTable, abort, fail, parsed
+from gateway.rpc.handlers import THREADS, MethodTable, Shared, abort, fail, parsed
 from gateway.rpc.messages import MessageReader
 from gateway.rpc.streamed import StreamedCommits
 from gateway.scheduling import let_others_go_on
@@ -30,13 +30,17 @@ _SPARE_THREADS = 4
 
 
 class Stream:
-    """One open stream: it can be told to end, by its client or because the gateway stops."""
+    """One open stream: it can be told to end, by its client, because the gateway stops, or at its ``deadline``.
 
-    def __init__(self) -> None:
+    That is on the server's clock, in seconds; see :class:`gateway.rpc.deadlines.Waiter`.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.step = 0
         self._lock = threading.Lock()
         self._ended = False
         self._on_end: Callable[[], None] | None = None
-        self._timer: threading.Timer | None = None
         self.draining = False
 
     def on_end(self, action: Callable[[], None]) -> None:
@@ -58,19 +62,15 @@ class Stream:
         if action is not None:
             action()
 
-    def end_after(self, seconds: float) -> None:
-        """End when it is so old, as where the gateway stops."""
-        self._timer = threading.Timer(seconds, self.end, kwargs={"draining": True})
-        self._timer.daemon = True
-        self._timer.start()
+    def give_up(self) -> None:
+        """It is too old."""
+        self.end(draining=True)
 
     def over(self) -> None:
         """It has ended, and there is nothing to be done any more."""
         with self._lock:
             self._ended = True
             self._on_end = None
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 class StreamServicer:
@@ -83,25 +83,24 @@ class StreamServicer:
         self,
         service: CheckpointService,
         reader: MessageReader,
-        max_streams: int,
-        max_message: int,
-        clock: Callable[[], float],
+        shared: Shared,
         admission: Admission,
+        max_streams: int,
         max_age: float = 0.0,
         calls_of: CallsOf = unseen,
     ) -> None:
         self._service = service
         self._reader = reader
-        self._max_age = max_age
-        self._commit_calls = calls_of("StreamCommits")
-        self._watch_calls = calls_of("WatchCheckpoints")
+        self._shared = shared
         self._admit_commits = admission.to("StreamCommits")
         self._admit_watches = admission.to("WatchCheckpoints")
         self._max_streams = max_streams
-        self._max_message = max_message
-        self._clock = clock
+        self._max_age = max_age
+        self._commit_calls = calls_of("StreamCommits")
+        self._watch_calls = calls_of("WatchCheckpoints")
         self._pool = ThreadPoolExecutor(max_streams + _SPARE_THREADS, "stream", let_others_go_on)
         self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         self._open: set[Stream] = set()
         self._stopping = False
 
@@ -127,6 +126,11 @@ class StreamServicer:
         for stream in streams:
             stream.end(draining=True)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until every stream has ended, at most ``seconds``; tells whether they have."""
+        with self._left:
+            return self._left.wait_for(lambda: not self._open, seconds)
+
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=True)
@@ -138,7 +142,7 @@ class StreamServicer:
 
     def _enter(self) -> Stream:
         """Open one. Raises :class:`GatewayError` where there is no room, or the gateway stops."""
-        stream = Stream()
+        stream = Stream(self._shared.clock() + self._max_age)
         with self._lock:
             if len(self._open) >= self._max_streams:
                 raise Overloaded(f"{self._max_streams} streams are open, and no more are taken", retry_after=1.0)
@@ -146,17 +150,20 @@ class StreamServicer:
                 raise _draining()
             self._open.add(stream)
         if self._max_age:
-            stream.end_after(self._max_age)
+            self._shared.deadlines.add(stream)
         return stream
 
     def _leave(self, stream: Stream) -> None:
         stream.over()
+        if self._max_age:
+            self._shared.deadlines.remove(stream)
         with self._lock:
             self._open.discard(stream)
+            self._left.notify_all()
 
     def _commits(self, channel: Channel) -> StreamedCommits | None:
         """Begin a stream of commits, unless it may not be."""
-        calls, context = self._commit_calls, channel.context
+        calls, context, shared = self._commit_calls, channel.context, self._shared
         trace: Trace | None = None
         permit: Permit | None = None
         try:
@@ -184,12 +191,12 @@ class StreamServicer:
             gone = commits.gone()
             if gone:
                 self._leave(stream)
-                channel.end()
+            channel.end()
             if not failed:
                 calls.ended(None, trace, cancelled=gone or channel.broken)
 
         commits = StreamedCommits(
-            self._service, self._reader, permit, self._max_message, self._clock, calls, trace, channel, ended
+            self._service, self._reader, permit, shared.max_message, shared.clock, calls, trace, channel, ended
         )
         stream.on_end(commits.take_no_more)
         if not context.add_callback(over):
@@ -223,7 +230,7 @@ class StreamServicer:
         abort(context, error)
 
     def _watch(self, stream: Stream, permit: Permit, data: bytes, trace: Trace | None) -> Iterator[bytes]:
-        request = parsed(data, pb.WatchCheckpointsRequest, self._max_message)
+        request = parsed(data, pb.WatchCheckpointsRequest, self._shared.max_message)
         messages.check_count("keys", len(request.keys))
         keys = [self._reader.bare_key(key, f"keys[{place}]") for place, key in enumerate(request.keys)]
         for key in keys:
@@ -238,7 +245,7 @@ class StreamServicer:
         stream.on_end(end)
         watch = self._service.watch(keys, news.release)
         try:
-            self._service.present(watch, keys, Caller(self._clock() + _PRESENT_TIMEOUT, trace=trace))
+            self._service.present(watch, keys, Caller(self._shared.clock() + _PRESENT_TIMEOUT, trace=trace))
             while not ended.is_set():
                 for key, checkpoint in watch.take():
                     permit(*key.app)  # the callers may be others by now

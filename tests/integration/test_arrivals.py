@@ -28,7 +28,7 @@ SERVER = ServerConfig(listen="127.0.0.1:0", admin_listen="")
 
 
 def test_these_are_the_inner_parts_of_this_grpc() -> None:
-    """Where this fails after an update: see what has changed in ``grpc/_server.py``, and follow it in ``arrivals``."""
+    """Where this fails after an update: see what has changed in ``grpc/_server.py``, and follow it in ``inner``."""
     assert inner_parts() is not None
 
 
@@ -92,7 +92,7 @@ def callers_who_leave(client: Client, emulator: Emulator) -> None:
     call.cancel()
     wait_until(lambda: call.done())
     late = client.stub.CommitCheckpoint.future(pb.CommitCheckpointRequest(key=key("1"), sequence_number="5"), timeout=1)
-    assert Call.of(late.exception()).reason == "COMMIT_OUTCOME_UNKNOWN"
+    assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     emulator.release()
 
 
@@ -162,6 +162,22 @@ def streams_broken_off(client: Client, emulator: Emulator) -> None:
     emulator.release()
 
 
+def streams_broken_off_while_dis_hangs(client: Client, emulator: Emulator) -> None:
+    """DIS has one commit still when this returns, and the stream is broken off in the middle of nonsense."""
+    requests: SimpleQueue[bytes | None] = SimpleQueue()
+    method = client.channel.stream_stream("/disgateway.v1.CheckpointService/StreamCommits")
+    call = method(iter(requests.get, None), timeout=20)
+    requests.put(streamed(1).SerializeToString())
+    next(call)
+    emulator.inject("hold", times=1)
+    requests.put(streamed(2).SerializeToString())
+    emulator.wait_for_held(1)
+    requests.put(b"\xff")
+    client.commit(1, "1")  # gRPC has brought what was sent before
+    call.cancel()
+    requests.put(None)
+
+
 def too_many_streams(client: Client, emulator: Emulator) -> None:
     requests: SimpleQueue[pb.StreamCommitsRequest | None] = SimpleQueue()
     call = client.stub.StreamCommits(iter(requests.get, None), timeout=20)
@@ -208,6 +224,7 @@ def without_collector() -> Iterator[None]:
         streams,
         streams_with_nonsense,
         streams_broken_off,
+        streams_broken_off_while_dis_hangs,
         too_many_streams,
     ],
 )
@@ -249,7 +266,22 @@ def states() -> list[Any]:
     return [one for one in gc.get_objects() if type(one) is _server._RPCState]
 
 
-@pytest.mark.parametrize("name", ["_status", "_receive_message", "_RECEIVE_MESSAGE_TOKEN", "_Context", "_RPCState"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_status",
+        "_receive_message",
+        "_RECEIVE_MESSAGE_TOKEN",
+        "_Context",
+        "_RPCState",
+        "_stream_response_in_pool",
+        "_send_message",
+        "_SEND_MESSAGE_TOKEN",
+        "_is_rpc_state_active",
+        "_get_initial_metadata_operation",
+        "_CANCELLED",
+    ],
+)
 def test_where_a_part_of_grpc_is_missing_it_is_not_known_and_the_log_says_so(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

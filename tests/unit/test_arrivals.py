@@ -16,6 +16,7 @@ from gateway.rpc.channels import Channel, StreamMethod
 from gateway.rpc.handlers import UnaryMethod
 from gateway.rpc.inner import InnerParts
 from gateway.rpc.pool import CallPool
+from gateway.rpc.turns import Turns
 
 OVER = ("over", ())
 GOES_ON = (None, ())
@@ -272,6 +273,9 @@ class Heard:
         if self.problem is not None:
             raise self.problem
 
+    def broke(self, problem: Exception) -> None:
+        raise problem
+
 
 class Streams:
     def __init__(self) -> None:
@@ -352,6 +356,16 @@ def test_a_stream_that_is_over_sends_and_takes_nothing_and_is_let_go() -> None:
     assert streams.heard.left == 1
 
 
+def test_a_message_of_a_stream_that_is_over_is_not_taken_and_its_end_comes_once() -> None:
+    streams = Streams()
+    call = streams.submit()
+    call.active, call.ended, call.client = False, OVER, "cancelled"
+    assert call.message(b"one") == OVER
+    assert not streams.heard.came_in
+    streams.channels[0].end()
+    assert not call.over
+
+
 @pytest.mark.parametrize("where", ["opened", "receive", "came", "sent"])
 def test_no_failure_of_a_stream_reaches_the_thread_that_looks_after_all(where: str) -> None:
     streams = Streams()
@@ -376,3 +390,23 @@ def test_a_stream_that_grpcio_hands_over_in_another_way_has_the_threads_of_its_m
     assert [one["event"] for one in logs] == ["grpc_not_known"]
     assert len(streams.pool.jobs) == 2
     assert not streams.rig.pool.jobs
+
+
+def test_what_a_stream_takes_and_sends_goes_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[Callable[[], None]] = []
+    monkeypatch.setattr(Turns, "take", lambda turns, step: waiting.append(step))
+    streams = Streams()
+    call = streams.submit()
+    (channel,) = streams.channels
+    assert not call.batches
+    waiting.pop()()
+    assert call.batches == [("receive",)]
+    channel.send(b"1")
+    channel.send(b"2")
+    channel.send(b"3")
+    call.left(None)
+    channel.send(b"4")
+    assert call.batches[1:] == [("metadata", b"1")]
+    waiting.pop()()
+    assert call.batches[2:] == [(b"2",)]
+    assert not waiting

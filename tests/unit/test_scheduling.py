@@ -17,8 +17,10 @@ from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.workers import Later, Workers
 from gateway.rpc.admission import Admission
 from gateway.rpc.channels import StreamMethod
-from gateway.rpc.handlers import THREADS
+from gateway.rpc.deadlines import Deadlines
+from gateway.rpc.handlers import THREADS, Shared
 from gateway.rpc.messages import MessageReader
+from gateway.rpc.pool import CallPool
 from gateway.rpc.streams import StreamServicer
 from gateway.scheduling import go_on_at_once, let_others_go_on
 from tests.unit.test_quick import Store
@@ -61,7 +63,8 @@ def test_what_waits_for_dis_does_not_wait_for_others_though_a_patient_thread_has
 
 
 def test_the_threads_of_a_stream_let_others_go_on(service: CheckpointService) -> None:
-    streams = StreamServicer(service, MessageReader(), 1, 1000, time.monotonic, Admission())
+    shared = Shared(1000, time.monotonic, CallPool(1, 1, "test"), Deadlines(time.monotonic))
+    streams = StreamServicer(service, MessageReader(), shared, Admission(), 1)
     behaviours = streams.handlers(threads=True)
     for behaviour in (behaviours["StreamCommits"].stream_stream, behaviours["WatchCheckpoints"].unary_stream):
         assert getattr(behaviour, THREADS).submit(policy).result(SECONDS) == os.SCHED_BATCH
@@ -79,6 +82,9 @@ def test_the_threads_of_a_stream_let_others_go_on(service: CheckpointService) ->
 
         def sent(self) -> None:
             """Nothing is."""
+
+        def broke(self, problem: Exception) -> None:
+            raise problem
 
     with ThreadPoolExecutor(1) as pool:
         StreamMethod(lambda channel: Reads(), pool)(requests(), cast(grpc.ServicerContext, None))
