@@ -32,8 +32,8 @@ DEFAULT_TIMEOUT = 30.0
 _NEVER = 10 * 365 * 86_400.0
 """What gRPC gives as the time left where there is no deadline is beyond this."""
 _ON_ITS_WAY = 0.05
-"""Seconds before the caller's deadline by which its answer leaves, so that it hears more than that time is over, also
-where a hundred calls end together; a tenth of its time where that is less."""
+"""Seconds before the caller's deadline by which its answer leaves, so that it hears more than that time is over, though
+hundreds may end together. A tenth of its time where that is less, which is enough for those that end alone."""
 _ABOUT_BYTES = 4096
 """Requests that are longer are not taken apart for that."""
 _ABOUT_MAX = 300
