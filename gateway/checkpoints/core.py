@@ -164,13 +164,22 @@ class Core:
                         calls.remove(call)
                 self._answer(call, ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0))
                 self._drop_if_idle(state, call.key)
-            elif call.phase is Phase.SENT:
-                self._doubt(state, call.key)
-                self._answer(call, _unknown(call, Status.DEADLINE_EXCEEDED, "the call's time ended"))
+            elif call.phase is Phase.SENT and isinstance(call, CommitCall | DeleteCall):
+                job = state.writing
+                if isinstance(job, WriteJob) and not job.begun and job.only_for(call):
+                    self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
+                else:
+                    self._doubt(state, call.key)
+                    self._answer(call, _unknown(call, Status.DEADLINE_EXCEEDED, "the call's time ended"))
             elif isinstance(call, CommitCall | DeleteCall):
                 self._unqueue(state, call)
                 self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
         return self._taken()
+
+    def begin(self, job: WriteJob) -> bool:
+        """A thread has taken a write: tells whether somebody still waits for it. Where nobody does, it is not sent."""
+        job.begun = any(call.phase is _SENT for call in job.calls)
+        return job.begun
 
     def finished(self, job: Job, outcome: Checkpoint | GatewayError | None) -> list[Effect]:
         """A job is over. ``outcome`` of a read is what DIS has (None: nothing), of a write None; or an error."""

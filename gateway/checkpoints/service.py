@@ -55,6 +55,7 @@ from gateway.checkpoints.work import (
 from gateway.checkpoints.workers import Later, Workers
 from gateway.errors import (
     CommitOutcomeUnknown,
+    DeadlineTooShort,
     DeleteOutcomeUnknown,
     GatewayError,
     OutcomeUnknown,
@@ -398,7 +399,7 @@ class CheckpointService:
 
     def _run(self, job: Job) -> None:
         try:
-            outcome = self._outcome(job)
+            outcome = self._outcome(job) if self._wanted(job) else _nobody_waits()
             with self._lock:
                 effects = self._core.finished(job, outcome)
             self._perform(effects)
@@ -408,6 +409,13 @@ class CheckpointService:
                     self._writing -= 1
                     if not self._writing:
                         self._idle.notify_all()
+
+    def _wanted(self, job: Job) -> bool:
+        """Whether a job is still to be carried out."""
+        if isinstance(job, ReadJob):
+            return True
+        with self._lock:
+            return self._core.begin(job)
 
     def _lingered(self, linger: Linger) -> None:
         with self._lock:
@@ -438,6 +446,10 @@ class CheckpointService:
         if name and (suppressed := self._limit.admit(name)) is not None:
             more = {"suppressed": suppressed} if suppressed else {}
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
+
+
+def _nobody_waits() -> GatewayError:
+    return DeadlineTooShort("nobody waits any more; nothing was sent")
 
 
 def _unexpected(work: Job | Call) -> GatewayError:

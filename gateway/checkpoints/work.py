@@ -60,7 +60,7 @@ class Phase(Enum):
     QUEUED = "queued"
     """waits in its lane; nothing was sent for it"""
     SENT = "sent"
-    """its write is under way"""
+    """its write is under way, or waits for a thread"""
     DONE = "done"
 
 
@@ -140,6 +140,12 @@ class WriteJob:
     at: float
     calls: Sequence[WriteCall]
     commit: Commit | None = None
+    begun: bool = False
+    """whether a thread has taken it; before that nothing was sent"""
+
+    def only_for(self, caller: WriteCall) -> bool:
+        """Whether nobody else waits for it."""
+        return all(call is caller or call.phase is Phase.DONE for call in self.calls)
 
     def until(self) -> float:
         """When the last of those who wait for it gives up, on the core's clock."""

@@ -8,6 +8,7 @@ Answers are put together from the bytes of their parts: those of a message in pa
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import count
 from math import ceil, inf
 
@@ -27,6 +28,8 @@ from gateway.rpc.messages import MessageReader
 
 _REMEMBERED = 4096
 """Reads that are remembered, with their answers: some MiB, and ten times as much where all metadata is long."""
+_BATCHES_REMEMBERED, _BATCH_MAX = 16, 16 * 1024
+"""Batches that are, and the most bytes of one: some MiB more. Who has many partitions asks for all of them again."""
 _ONE_OF = 8
 """Where there is no more room, one of so many requests that are not remembered will be: those that come often are soon
 met, and of a million that come in turn few are remembered in vain."""
@@ -56,6 +59,7 @@ class QuickReads:
         self._batches = batches
         self._count_hit = service.count_hit
         self._memo: OrderedDict[bytes, _Read] = OrderedDict()
+        self._batch_memo: OrderedDict[bytes, list[_Read]] = OrderedDict()
         self._news = count(1)
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
@@ -70,26 +74,28 @@ class QuickReads:
 
     def many(self, data: bytes, permit: Permit, now: float) -> bytes | None:
         """The answer to ``BatchGetCheckpoints``; None where one of its keys takes the long way, or is refused."""
-        requests = messages.single_requests(data)
-        if not requests:
+        reads, requests = self._reads(data)
+        if not reads:
             return None
         parts: list[bytes] = []
         ages: list[float] = []
         told: dict[int, bytes] = {}  # ages by milliseconds: what was read together is as old
-        memo, heads = self._memo, RESULT_HEADS
+        heads = RESULT_HEADS
         try:
-            for request in requests:
-                read = memo.get(request)
-                if read is not None and read.allowed is permit:  # what _served does, less a call for each
+            for place, read in enumerate(reads):
+                if read is None:
+                    served = self._new(requests[place], permit, now)
+                    if served is None:
+                        return None
+                    known, answer = served
+                else:
+                    if read.allowed is not permit:
+                        permit(*read.key.app)
+                        read.allowed = permit
                     held = read.look(now)
                     if held is None:
                         return None
                     known, answer = held.known, held.shown
-                else:
-                    served = self._served(request, permit, now)
-                    if served is None:
-                        return None
-                    known, answer = served
                 age = now - known.at if now > known.at else 0.0
                 ages.append(age)
                 milliseconds = ceil(age * 1000)
@@ -99,9 +105,19 @@ class QuickReads:
                 parts += (heads[len(answer) + len(tail)], answer, tail)
         except CallerNotAllowed:
             return None
+        if requests:
+            self._remember_batch(data, reads)
         self._service.count_hits(ages)
         self._batches.items(len(ages))
         return b"".join(parts)
+
+    def _reads(self, data: bytes) -> tuple[Sequence[_Read | None], Sequence[bytes]]:
+        """What a batch asks for, None where it is not remembered; and the single requests, where it is not itself."""
+        known = self._batch_memo.get(data)
+        if known is not None:
+            return known, ()
+        requests = messages.single_requests(data) or ()
+        return [self._memo.get(request) for request in requests], requests
 
     def _served(self, data: bytes, permit: Permit, now: float) -> tuple[Known, bytes] | None:
         """What is known, and the answer to a ``GetCheckpoint`` but for the age."""
@@ -137,6 +153,18 @@ class QuickReads:
                 return
             memo.popitem(last=False)
         memo[data] = _Read(self._service, key, max_age)
+
+    def _remember_batch(self, data: bytes, reads: Sequence[_Read | None]) -> None:
+        """Remember what a batch asks for, in the same way, if each of its reads is remembered."""
+        memo = self._batch_memo
+        known = [read for read in reads if read is not None]
+        if len(data) > _BATCH_MAX or len(known) < len(reads):
+            return
+        if len(memo) >= _BATCHES_REMEMBERED:
+            if next(self._news) % _ONE_OF:
+                return
+            memo.popitem(last=False)
+        memo[data] = known
 
     # What is wrong is not remembered: wrong names can be as long as a message.
 

@@ -9,15 +9,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import msgspec
 import pytest
 import requests
 
 from gateway import watched
+from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.config import BreakerConfig, Config, CredentialsConfig, RetryConfig, ServerConfig
 from gateway.dis.credentials import AuthToken, KeyPair, WatchedCredentials
 from gateway.emulator import Emulator
 from gateway.errors import ConfigurationError
-from tests.support import ACCESS_KEY, APP, PROJECT, REGION, SECRET_KEY, STREAM, Call, Running, config_for
+from tests.support import (
+    ACCESS_KEY,
+    APP,
+    PROJECT,
+    REGION,
+    SECRET_KEY,
+    STREAM,
+    Call,
+    Running,
+    config_for,
+    key,
+    upstream_of,
+)
 
 Start = Callable[[Config], Running]
 
@@ -227,3 +241,22 @@ def test_a_directory_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
 def test_a_directory_without_credentials_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="access_key cannot be read"):
         WatchedCredentials(tmp_path, lambda: 0.0)
+
+
+def test_a_commit_that_waited_for_a_connection_alone_is_known_not_to_be_sent(emulator: Emulator, start: Start) -> None:
+    upstream = msgspec.structs.replace(upstream_of(emulator), pool_size=1)
+    client = start(config_for(emulator, upstream=upstream)).client
+    client.commit(1)
+    client.commit(1, "1")
+    before = emulator.request_count()
+    emulator.inject("hold", method="POST", times=1)
+    first = client.stub.CommitCheckpoint.future(pb.CommitCheckpointRequest(key=key(), sequence_number="2"), timeout=50)
+    emulator.wait_for_held(1)
+    request = pb.CommitCheckpointRequest(key=key("1"), sequence_number="2")
+    failure = Call.of(client.stub.CommitCheckpoint.future(request, timeout=1).exception())
+    assert (failure.code, failure.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
+    emulator.release()
+    first.result(20)
+    client.commit(2, "1")  # without a look at what DIS has
+    assert [one.method for one in emulator.requests()[before:]] == ["POST", "POST"]
+    assert emulator.checkpoint(STREAM, APP, 1) == ("2", "")

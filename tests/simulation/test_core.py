@@ -29,15 +29,17 @@ def test_every_schedule_keeps_the_promises(batch: int) -> None:
 
 def test_the_schedules_reach_everything_that_the_core_decides() -> None:
     seen: Counter[Event] = Counter()
-    lingered = 0
+    lingered = unwanted = 0
     for seed in range(1500):
         world = World(seed)
         world.run()
         seen.update(world.events)
         lingered += world.lingered
+        unwanted += world.unwanted
     unreached = {event for event in Event if not seen[event]} - {Event.REGRESSION_ALLOWED}  # another policy
     assert not unreached
     assert lingered > 20
+    assert unwanted > 20
 
 
 def test_a_schedule_is_the_same_each_time() -> None:

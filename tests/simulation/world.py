@@ -40,6 +40,7 @@ from gateway.checkpoints.work import (
 from gateway.errors import (
     CheckpointRegression,
     CommitOutcomeUnknown,
+    DeadlineTooShort,
     DeleteOutcomeUnknown,
     GatewayError,
     OutcomeUnknown,
@@ -152,9 +153,10 @@ class Begun:
 
 @dataclass
 class Running:
-    """A job or a pause under way. ``done``: a read was sampled, a write applied."""
+    """A job or a pause under way. ``taken``: by a thread. ``done``: a read was sampled, a write applied."""
 
     job: Job | Linger
+    taken: bool = False
     done: bool = False
     sample: Checkpoint | None = None
 
@@ -221,6 +223,7 @@ class World:
         self.shown: dict[CheckpointKey, tuple[int, Checkpoint | None]] = {}
         self.tags = 0
         self.lingered = 0
+        self.unwanted = 0
         self.log: list[str] = []
         self.events: dict[Event, int] = {}
         self.readers = [
@@ -359,6 +362,14 @@ class World:
             self.lingered += self._lingers(job.key)
             self.log.append(f"{self.step}: lingered for {job.calls} of {job.key.partition_id[-1]}")
             self._take(self.core.lingered(job))
+            return
+        if isinstance(job, WriteJob) and not running.taken:
+            running.taken = self.core.begin(job)
+            if not running.taken:
+                self.running.remove(running)
+                self.unwanted += 1
+                self.log.append(f"{self.step}: nobody waits for {brief(job)}")
+                self._take(self.core.finished(job, DeadlineTooShort("nobody waits")))
             return
         if not running.done and not (faults and self.rng.random() < 0.15):
             running.done = True

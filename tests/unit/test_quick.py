@@ -288,6 +288,38 @@ def test_a_batch_answers_as_the_long_way(partitions: Sequence[str], passed: floa
     assert rig.batched.count == 2 * len(partitions)
 
 
+def test_a_batch_that_is_asked_for_again_is_remembered_and_says_what_there_is_now() -> None:
+    rig = Rig(ttl=2.0)
+    asked = batch("2", "4")
+    for partition in ("2", "4"):
+        rig.long(request(partition))
+    for _ in range(2):
+        assert rig.short_batch(asked) is not None
+    assert list(rig.quick._batch_memo) == [asked.SerializeToString()]
+    rig.servicer.commit(
+        pb.CommitCheckpointRequest(key=request("4").key, sequence_number="900"), Caller(NOW + 10), anything
+    )
+    answer = rig.short_batch(asked)
+    assert answer is not None
+    assert [one.response.checkpoint.sequence_number for one in answer.results][1] == "900"
+    rig.now += 3.0
+    assert rig.short_batch(asked) is None  # too old
+
+
+def test_few_batches_are_remembered_and_no_large_ones() -> None:
+    rig = Rig(ttl=2.0)
+    rig.long(request("2"))
+    for count in range(1, 200):
+        for _ in range(2):
+            assert rig.short_batch(batch(*["2"] * count)) is not None
+    assert len(rig.quick._batch_memo) == 16
+    large = batch(*["2"] * 1000)
+    for _ in range(20):
+        assert rig.short_batch(large) is not None
+    assert large.SerializeToString() not in rig.quick._batch_memo
+    assert len(large.SerializeToString()) > 16 * 1024
+
+
 def test_a_batch_is_for_those_alone_who_may_read_all_of_it() -> None:
     rig = Rig(ttl=2.0)
     rig.long(request())
@@ -296,9 +328,10 @@ def test_a_batch_is_for_those_alone_who_may_read_all_of_it() -> None:
         raise CallerNotAllowed("somebody", "app", app)
 
     data = batch("2").SerializeToString()
-    for _ in range(2):
+    for _ in range(3):
         assert rig.quick.many(data, anything, rig.now) is not None
         assert rig.quick.many(data, refuse, rig.now) is None
+    assert rig.quick._batch_memo
 
 
 @pytest.mark.parametrize(
