@@ -99,7 +99,7 @@ GOALS = (
         "batch-get",
         "`BatchGetCheckpoints` of 100 cached keys, keys a second",
         "≥ 30 times unary calls",
-        "A key in a batch takes some 2 µs. The quicker a call of one key is, the less a batch saves.",
+        "A key in a batch takes some 1.2 µs. The quicker a call of one key is, the less a batch saves.",
     ),
     Goal(
         "commits",
@@ -201,7 +201,9 @@ SECTIONS = (
     Section(
         "batches",
         "A hundred keys in one call",
-        "Keys a second where all are cached, and how long it takes where none is.",
+        "Keys a second where all are cached, and how long it takes where none is. Of a thousand keys there are ten\n"
+        "batches with no key in common, as consumers ask for who have a hundred partitions each, again and again; and\n"
+        "a thousand batches of a hundred keys that follow each other, of which few are remembered.",
         lambda pace, known: reads.batches(pace),
     ),
     Section(

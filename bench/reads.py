@@ -185,14 +185,16 @@ def by_feature(pace: Pace) -> list[Figure]:
 def batches(pace: Pace) -> list[Figure]:
     """A hundred keys in one call: all cached, and none."""
     with tempfile.TemporaryDirectory() as folder, dis() as url, gateway(url, f"unix://{folder}/g.sock") as server:
-        contest = Contest({"one": server, "hundred": server}).run(
-            pace, hundred=("-mode", "batchget", "-callers", "4", "-keys", "1000"), one=("-callers", "16")
+        any_of = ("-mode", "batchget", "-callers", "4", "-keys", "1000")
+        contest = Contest({"one": server, "sets": server, "any": server}).run(
+            pace, one=("-callers", "16"), sets=(*any_of, "-sets"), any=any_of
         )
     what = "keys by BatchGetCheckpoints of 100, 4 callers"
-    hundred = contest.figure(what, "hundred", "one", "GetCheckpoint", 30.0, times=100)
+    hundred = contest.figure(f"{what}: ten batches again and again", "sets", "one", "GetCheckpoint", 30.0, times=100)
     return [
         contest.figure("GetCheckpoint, 16 callers", "one", "one", "itself"),
         replace(hundred, row="batch-get"),
+        contest.figure(f"{what}: any of a thousand batches", "any", "one", "GetCheckpoint", times=100),
         *_uncached(pace),
     ]
 

@@ -121,7 +121,7 @@ LOADS = (
     Load("16 callers by token", ("-callers", "16", "-token", TOKEN), (TOKENS,), checked=True),
     Load(
         "batches of 100, 4 callers",
-        ("-mode", "batchget", "-callers", "4"),
+        ("-mode", "batchget", "-callers", "4", "-sets"),
         (BATCHES, BATCH_REQUESTS, REQUESTS, ANSWERS),
     ),
 )

@@ -28,6 +28,7 @@ var (
 	connections = flag.Int("connections", 1, "connections that the callers share")
 	prime       = flag.Bool("prime", false, "read each key once before anything is measured (get, batchget)")
 	rotate      = flag.Bool("rotate", false, "each call takes the next connection (get, batchget)")
+	sets        = flag.Bool("sets", false, "batches have no key in common, and come again and again (batchget)")
 	window      = flag.Int("window", 1, "commits of one caller that are not acknowledged yet (hotstream)")
 	seconds     = flag.Float64("seconds", 5, "how long")
 	keys        = flag.Int("keys", 1000, "how many keys")

@@ -55,9 +55,13 @@ func verify(conn *grpc.ClientConn, partition int) {
 	}
 }
 
-// batchGet reads a hundred in one call.
+// batchGet reads a hundred in one call: with -sets one of those that consumers have who share all keys, each its own, and
+// else any that follow each other.
 func batchGet(ctx context.Context, conn *grpc.ClientConn, partition int) error {
 	request := &pb.BatchGetCheckpointsRequest{}
+	if *sets {
+		partition *= 100
+	}
 	for step := range 100 {
 		request.Keys = append(request.Keys, key((partition+step)%*keys))
 	}
