@@ -317,13 +317,25 @@ def test_an_idle_pool_in_which_nobody_looks_any_more_ends(
 def test_short_calls_that_take_turns_are_not_taken_for_one_that_stands_still(
     make: Callable[..., CallPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.rpc.pool.LOOK_SECONDS", 0.002)
-    pool, busy, threads = make(running=1), Busy(), set[int]()
-    for _ in range(400):
-        pool.submit(busy.run)
-        pool.submit(lambda: threads.add(threading.get_ident()))
-    wait_until(lambda: pool.here == 0)
-    assert len(threads) == 1
+    monkeypatch.setattr("gateway.rpc.pool.LOOK_SECONDS", 1000.0)  # nobody looks but this test
+    pool, begun = make(running=1), threading.Semaphore(0)
+    ends = [threading.Event() for _ in range(2)]
+
+    def call(end: threading.Event) -> None:
+        begun.release()
+        end.wait(SECONDS)
+
+    for end in ends:
+        pool.submit(call, end)
+    assert begun.acquire(timeout=SECONDS)
+    seen = pool._look_at({})
+    ends[0].set()
+    assert begun.acquire(timeout=SECONDS)  # the next one, by the same thread
+    seen = pool._look_at(seen)
+    assert [worker.away for worker in pool._busy] == [False]
+    pool._look_at(seen)
+    assert [worker.away for worker in pool._busy] == [True]
+    ends[1].set()
 
 
 def test_a_call_that_ends_while_it_is_found_out_costs_no_place(
