@@ -212,7 +212,9 @@ class Core:
         sent = [state.writing for state in self._states.values() if isinstance(state.writing, WriteJob)]
         for job in sent:
             for call in job.calls:
-                if call.phase is Phase.SENT:
+                if call.phase is Phase.SENT and not job.begun:
+                    self._answer(call, _stopping())
+                elif call.phase is Phase.SENT:
                     self._doubt(self._states[job.key], job.key)
                     self._answer(call, _unknown(call, Status.UNAVAILABLE, "the gateway ended"))
         return self._taken()

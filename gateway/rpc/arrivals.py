@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import structlog
 
-from gateway.errors import Overloaded
+from gateway.errors import GatewayError
 from gateway.rpc.channels import StreamMethod
 from gateway.rpc.handlers import UnaryMethod
 from gateway.rpc.inner import Ended, InnerParts, InnerReply, InnerStream
@@ -106,7 +106,7 @@ class Arrivals:
     def _has_room(self, reply: InnerReply) -> bool:
         try:
             self._pool.room()
-        except Overloaded as error:
+        except GatewayError as error:
             reply.fail(rpc_status(error))
             return False
         return True

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from gateway.errors import Overloaded
+from gateway.errors import Draining, GatewayError, Overloaded
 from gateway.scheduling import let_others_go_on
 
 RUNNING = 8
@@ -104,6 +104,7 @@ class CallPool:
         self._active = 0
         """threads that run a call or wait for one"""
         self._watched = False
+        self._taking = True
         self._closed = threading.Event()
 
     @property
@@ -128,7 +129,7 @@ class CallPool:
         are refused; what is beyond its own limit it turns away by itself.
         """
         future = None
-        if self.here < self._most:
+        if self._taking and self.here < self._most:
             self._jobs.append((job, args))
         else:
             future = Future[None]()
@@ -143,14 +144,18 @@ class CallPool:
         return future
 
     def check(self) -> None:
-        """In a call: whether it may be served. Raises :class:`gateway.errors.Overloaded`."""
+        """In a call: whether it may be served. Raises :class:`gateway.errors.Overloaded`, or ``Draining``."""
         if self._mine.refused:
             raise self._too_many()
 
     def room(self) -> None:
-        """Whether there is any for one more. Raises :class:`gateway.errors.Overloaded`."""
-        if self.here >= self._most:
+        """Whether there is any for one more. Raises :class:`gateway.errors.Overloaded`, or ``Draining``."""
+        if not self._taking or self.here >= self._most:
             raise self._too_many()
+
+    def take_no_more(self) -> None:
+        """Refuse calls from now on; those that are here go on."""
+        self._taking = False
 
     def begin(self) -> None:
         """A call begins that needs no thread to wait for DIS, but counts like those that do, until :meth:`end`.
@@ -325,7 +330,9 @@ class CallPool:
             self._add()
         return now
 
-    def _too_many(self) -> Overloaded:
+    def _too_many(self) -> GatewayError:
+        if not self._taking:
+            return Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
         return Overloaded(f"{self._most} calls are under way, and no more are taken", retry_after=1.0)
 
     def _refused(self, future: Future[None], job: Callable[..., object], args: tuple[Any, ...]) -> None:

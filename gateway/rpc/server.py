@@ -145,6 +145,7 @@ class GatewayServer:
         self._probes.stopping()
         for one in self.bound:
             one.remove()
+        self._pool.take_no_more()
         self._end_streams(until, patient)
         ended = self._server.stop(max(0.0, until - time.monotonic()))
         if not ended.wait(max(0.0, patient - time.monotonic())):
@@ -165,9 +166,7 @@ class GatewayServer:
         gRPC closes a connection with its last call. Where something comes over it that nobody reads any more, the
         system forgets what has not arrived yet of the last answers, and of how the stream ended.
         """
-        open_before = self._streams.open_count()
-        self._streams.drain()
-        if not open_before:
+        if not self._streams.drain():
             return
         if not self._streams.wait(max(0.0, patient - time.monotonic())):
             self._service.abandon()

@@ -118,13 +118,14 @@ class StreamServicer:
             "WatchCheckpoints": grpc.unary_stream_rpc_method_handler(watch),
         }
 
-    def drain(self) -> None:
-        """End every stream: what it took is answered, then it ends with ``GATEWAY_DRAINING``."""
+    def drain(self) -> int:
+        """End every stream: what it took is answered, then it ends with ``GATEWAY_DRAINING``. Tells how many."""
         with self._lock:
             self._stopping = True
             streams = list(self._open)
         for stream in streams:
             stream.end(draining=True)
+        return len(streams)
 
     def wait(self, seconds: float) -> bool:
         """Wait until every stream has ended, at most ``seconds``; tells whether they have."""
@@ -179,12 +180,12 @@ class StreamServicer:
 
         def ended(failure: GatewayError | None) -> None:
             nonlocal failed
-            self._leave(stream)
             error = failure or (_draining() if stream.draining else None)
+            failed = error is not None
+            self._leave(stream)
             if error is None:
                 channel.end()
             else:
-                failed = True
                 fail(channel, calls, error, None, "", trace, permit)
 
         def over() -> None:

@@ -62,6 +62,7 @@ class Turns:
             threading.Thread(target=self._work, name="turns", daemon=True).start()
         except (RuntimeError, MemoryError):  # the system gives no more
             log.warning("thread_not_started", name="turns")
+            self._left = _IN_A_ROW  # before it is tried again
             return False
         self._started = True
         return True

@@ -436,8 +436,8 @@ def test_a_stop_answers_what_streams_have_sent_and_ends_them(emulator: Emulator,
     with ThreadPoolExecutor(1) as pool:
         stopped = pool.submit(running.gateway.stop, 20.0)
         assert running.client.failure(lambda: next(watch)).reason == "GATEWAY_DRAINING"
-        for number in range(1, 20):
-            running.client.commit(number, "2")  # their connections stay for as long, so that they hear of it
+        for number in range(1, 20):  # their connections stay for as long, so that they hear of it
+            assert running.client.failure(running.client.commit, number, "2").reason == "GATEWAY_DRAINING"
         emulator.release()
         assert stream.answers(1)[1].response.effective.sequence_number == "5"
         failure = running.client.failure(lambda: next(stream.call))
