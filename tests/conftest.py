@@ -7,6 +7,7 @@ from gateway.rpc.environment import prepare
 prepare()  # as the program does: gRPC is loaded by what follows
 
 import contextlib
+import gc
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -83,3 +84,12 @@ def serve() -> Iterator[Callable[..., RawServer]]:
 @pytest.fixture
 def client(emulator: Emulator, start: Callable[[Config], Running]) -> Client:
     return start(config_for(emulator)).client
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """Nothing that ends meanwhile is taken away but by the end of the last who held it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -68,13 +68,14 @@ class Deadlines:
         with self._changed:
             self._put(waiter, step)
 
-    def remove(self, waiter: Waiter) -> None:
-        """It waits no longer."""
+    def remove(self, waiter: Waiter) -> bool:
+        """It waits no longer. Tells whether it did: of several who say so, one is told that it did."""
         with self._changed:
-            there = self._waiters.get(waiter.step)
+            step, waiter.step = waiter.step, _NOWHERE
+            there = self._waiters.get(step)
             if there is not None:
                 there.discard(waiter)
-            waiter.step = _NOWHERE
+        return step != _NOWHERE
 
     def close(self) -> None:
         """Let the thread go; nobody gives up any more."""

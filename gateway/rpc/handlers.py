@@ -244,19 +244,19 @@ class _Call(Generic[Request]):
     _answered: bool = field(init=False, default=False)
 
     def begin(self, start: Callable[[Asked], Callable[[], None]]) -> None:
-        """Have the work begun. Raises what is wrong, and is not answered then."""
+        """Have the work begun. Raises what is wrong, unless it was answered meanwhile, and is not answered then."""
         shared, context = self._shared, self._reply.context
         self.deadline = shared.clock() + _time_left(context)
         shared.pool.begin()
+        shared.deadlines.add(self)
         try:
-            shared.deadlines.add(self)
             if context.add_callback(self._gone) is False:
                 self._over = self._left = True
             leave = start(self)
-        except BaseException:
-            if not self._answered:
-                self._wait_no_more()
-            raise
+        except Exception:
+            if self._wait_no_more():
+                raise
+            return
         self._leave = leave
         if self._over:  # it could not be given up before
             leave()
@@ -276,9 +276,8 @@ class _Call(Generic[Request]):
 
     def answered(self, result: Result) -> None:
         """See :class:`Asked`."""
-        if self._answered:  # it failed when it had begun
+        if not self._wait_no_more():  # it failed when it had begun
             return
-        self._wait_no_more()
         calls = self._calls
         if self._left:  # it hears nothing, however it ended
             seconds = self._shared.clock() - self._began
@@ -298,10 +297,13 @@ class _Call(Generic[Request]):
         seconds = self._shared.clock() - self._began
         fail(self._reply, self._calls, failure, seconds, about(self._request), self.trace, self._permit)
 
-    def _wait_no_more(self) -> None:
+    def _wait_no_more(self) -> bool:
+        """Tells whether it did: there is one answer, whoever comes with one."""
+        if not self._shared.deadlines.remove(self):
+            return False
         self._answered = True
-        self._shared.deadlines.remove(self)
         self._shared.pool.end()
+        return True
 
 
 def abort(context: grpc.ServicerContext, error: GatewayError) -> NoReturn:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -85,12 +86,12 @@ def what_is_below(client: Client, emulator: Emulator) -> None:
 
 
 def callers_who_leave(client: Client, emulator: Emulator) -> None:
-    client.commit(4, "1")
-    emulator.inject("hold", times=2)
+    emulator.inject("hold", times=1)
     call = client.stub.GetCheckpoint.future(pb.GetCheckpointRequest(key=key("2")), timeout=50)
     emulator.wait_for_held(1)
     call.cancel()
-    wait_until(lambda: call.done())
+    wait_until(lambda: committed(client, 4, "1"))  # there is room for it again
+    emulator.inject("hold", times=1)
     late = client.stub.CommitCheckpoint.future(pb.CommitCheckpointRequest(key=key("1"), sequence_number="5"), timeout=1)
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     emulator.release()
@@ -192,14 +193,6 @@ def too_many_streams(client: Client, emulator: Emulator) -> None:
 def streamed(number: int) -> pb.StreamCommitsRequest:
     commit = pb.CommitCheckpointRequest(key=key(), sequence_number=str(number))
     return pb.StreamCommitsRequest(id=number, commit=commit)
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -372,17 +365,46 @@ def test_what_fails_when_dis_may_have_it_has_an_unknown_outcome(
         perform(effects)
         raise RuntimeError("broken")
 
+    emulator.inject("hold", times=2)
     with monkeypatch.context() as patch:
         patch.setattr(type(running.gateway.service), "_perform", lambda service, effects: broken(effects))
         assert client.failure(client.commit, 5).reason == "COMMIT_OUTCOME_UNKNOWN"
         assert client.failure(client.delete, "1").reason == "DELETE_OUTCOME_UNKNOWN"
+    emulator.wait_for_held(2)
+    emulator.release()
     for number in range(6, 9):  # its place is free again, once
         client.commit(number, "2")
 
 
-def committed(client: Client, number: int) -> bool:
+def test_what_is_answered_before_it_fails_to_begin_is_answered_once(
+    emulator: Emulator, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(config_for(emulator, server=msgspec.structs.replace(SERVER, workers=1)))
+    client = running.client
+    client.commit(1)
+    perform, answered = running.gateway.service._perform, threading.Event()
+    begun: list[int] = []
+
+    def broken(effects: Any) -> None:
+        begun.append(1)
+        first = len(begun) == 1
+        perform(effects)
+        if first:
+            assert answered.wait(20)
+            raise RuntimeError("broken")
+        answered.set()
+
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
+        patch.setattr(type(running.gateway.service), "_perform", lambda service, effects: broken(effects))
+        assert client.commit(5).effective.sequence_number == "5"
+        wait_until(lambda: "upstream_call_failed_unexpectedly" in [one["event"] for one in logs])
+    for number in range(6, 9):
+        client.commit(number, "2")  # its place is free again, once
+
+
+def committed(client: Client, number: int, partition: str = "0") -> bool:
     try:
-        client.commit(number)
+        client.commit(number, partition)
     except grpc.RpcError:
         return False
     return True

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -217,14 +216,6 @@ def test_what_cannot_go_on_ends_when_what_was_before_is_answered() -> None:
     (failure,) = rig.ends
     assert failure is not None
     assert failure.reason == "GATEWAY_INTERNAL"
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.usefixtures("without_collector")
