@@ -28,6 +28,7 @@ from gateway.checkpoints.work import (
     ReadResult,
     Result,
     Start,
+    WriteJob,
 )
 from gateway.config import Config
 from gateway.dis.client import DisClient
@@ -137,7 +138,7 @@ class Gateway:
         where = CheckpointKey("stream", "app", key)
         call = _Commit(where, deadline, Commit.of(Checkpoint(where, SequenceNumber(number))), wake)
         self._perform(self._core.commit(call))
-        self._clock.at(deadline, lambda: self._perform(self._core.left(call)))
+        self._clock.at(deadline, lambda: self._perform(self._core.left([call])))
         return isinstance(wait(), CommitResult)
 
     def read(self, key: str, number: int, deadline: float) -> bool:
@@ -145,7 +146,7 @@ class Gateway:
         wake, wait = self._clock.block()
         call = _Read(CheckpointKey("stream", "app", key), deadline, fresh=True, wake=wake)
         self._perform(self._core.read(call))
-        self._clock.at(deadline, lambda: self._perform(self._core.left(call)))
+        self._clock.at(deadline, lambda: self._perform(self._core.left([call])))
         return isinstance(wait(), ReadResult)
 
     def _perform(self, effects: list[Effect]) -> None:
@@ -168,11 +169,15 @@ class Gateway:
             self._jobs.append(job)
 
     def _work(self, job: Job) -> None:
-        self._perform(self._core.finished(job, self._outcome(job)))
+        self._perform(self._carry_out(job))
         while self._jobs:
-            job = self._jobs.popleft()
-            self._perform(self._core.finished(job, self._outcome(job)))
+            self._perform(self._carry_out(self._jobs.popleft()))
         self._free += 1
+
+    def _carry_out(self, job: Job) -> list[Effect]:
+        if isinstance(job, WriteJob) and not self._core.take_up(job):
+            return self._core.dropped(job)
+        return self._core.finished(job, self._outcome(job))
 
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:

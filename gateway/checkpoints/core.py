@@ -68,7 +68,7 @@ _OTHERS_WRITE = frozenset({"CONSUMER_FENCED", "CONSUMER_GROUP_REBALANCING"})
 """Reasons that say that another consumer has, or soon will have, taken over: what is known is no longer the newest."""
 _VALUE_REFUSED = frozenset({"SEQUENCE_NUMBER_OUT_OF_RANGE", "SEQUENCE_NUMBER_INVALID"})
 """Reasons that are about one number, and say nothing about the lower ones that were folded into it."""
-_QUEUED, _SENT, _DONE = Phase.QUEUED, Phase.SENT, Phase.DONE
+_QUEUED, _WRITING, _DONE = Phase.QUEUED, Phase.WRITING, Phase.DONE
 """By names that cost nothing to look up: each call goes through them all"""
 _LOOKED_AT = 2000
 """Keys that a look at the lanes goes through: the lock is held for it."""
@@ -154,32 +154,36 @@ class Core:
         self._queue(call, self._clock())
         return self._taken()
 
-    def left(self, call: Call) -> list[Effect]:
-        """A caller's time is over, or it went away: it is answered now. A write that was sent goes on."""
-        state = self._states.get(call.key)
-        if call.phase is not Phase.DONE and state is not None:
+    def left(self, calls: Sequence[Call]) -> list[Effect]:
+        """The time of callers is over, or they went away: they are answered now. What was sent goes on."""
+        for call in calls:
+            state = self._states.get(call.key)
+            if call.phase is _DONE or state is None:
+                continue
             if isinstance(call, ReadCall):
-                for calls in (state.overtaken, *(flight.calls for flight in state.flights)):
-                    if call in calls:
-                        calls.remove(call)
+                for waiting in (state.overtaken, *(flight.calls for flight in state.flights)):
+                    if call in waiting:
+                        waiting.remove(call)
                 self._answer(call, ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0))
                 self._drop_if_idle(state, call.key)
-            elif call.phase is Phase.SENT and isinstance(call, CommitCall | DeleteCall):
-                job = state.writing
-                if isinstance(job, WriteJob) and not job.begun and job.only_for(call):
-                    self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
-                else:
-                    self._doubt(state, call.key)
-                    self._answer(call, _unknown(call, Status.DEADLINE_EXCEEDED, "the call's time ended"))
+            elif isinstance(state.writing, WriteJob) and call.phase is _WRITING:
+                self._leave_write(state, state.writing, calls)
             elif isinstance(call, CommitCall | DeleteCall):
                 self._unqueue(state, call)
-                self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
+                self._answer(call, _too_late())
         return self._taken()
 
-    def begin(self, job: WriteJob) -> bool:
-        """A thread has taken a write: tells whether somebody still waits for it. Where nobody does, it is not sent."""
-        job.begun = any(call.phase is _SENT for call in job.calls)
-        return job.begun
+    def take_up(self, job: WriteJob) -> bool:
+        """A thread has a write, and sends it; or hands it to ``dropped`` where this tells that nobody waits for it."""
+        job.taken_up = any(call.phase is _WRITING for call in job.calls)
+        return job.taken_up
+
+    def dropped(self, job: WriteJob) -> list[Effect]:
+        """A write that nobody waits for any more was not sent."""
+        state = self._states[job.key]
+        state.writing = None
+        self._go_on(state, job.key)
+        return self._taken()
 
     def finished(self, job: Job, outcome: Checkpoint | GatewayError | None) -> list[Effect]:
         """A job is over. ``outcome`` of a read is what DIS has (None: nothing), of a write None; or an error."""
@@ -192,7 +196,7 @@ class Core:
                 self._decide(state, job, outcome, newest=newest)
         else:
             state.writing = None
-            carried = len([call for call in job.calls if call.phase is _SENT])
+            carried = len([call for call in job.calls if call.phase is _WRITING])
             self._write_finished(state, job, outcome)
             if outcome is None and carried > 1:
                 self._linger(state, job, carried)
@@ -209,14 +213,13 @@ class Core:
 
     def abandon(self) -> list[Effect]:
         """The process ends before DIS has answered: whoever waits for a write hears that its outcome is unknown."""
-        sent = [state.writing for state in self._states.values() if isinstance(state.writing, WriteJob)]
-        for job in sent:
-            for call in job.calls:
-                if call.phase is Phase.SENT and not job.begun:
-                    self._answer(call, _stopping())
-                elif call.phase is Phase.SENT:
-                    self._doubt(self._states[job.key], job.key)
-                    self._answer(call, _unknown(call, Status.UNAVAILABLE, "the gateway ended"))
+        jobs = [state.writing for state in self._states.values() if isinstance(state.writing, WriteJob)]
+        for job in jobs:
+            if job.taken_up:
+                self._doubt(self._states[job.key], job.key)
+                self._answer_all(job.calls, _unknown(job, Status.UNAVAILABLE, "the gateway ended"))
+            else:
+                self._answer_all(job.calls, _stopping())
         return self._taken()
 
     def drain(self) -> list[Effect]:
@@ -385,6 +388,32 @@ class Core:
         elif isinstance(state.writing, ReadJob) and isinstance(call, CommitCall):
             state.writing.deciding.remove(call)
 
+    def _leave_write(self, state: KeyState, job: WriteJob, calls: Sequence[Call]) -> None:
+        """Those of ``calls`` who wait for a write leave."""
+        leaving = set(calls)
+        gone = [call for call in job.calls if call in leaving]
+        if job.taken_up:
+            self._doubt(state, job.key)
+            self._answer_all(gone, _unknown(job, Status.DEADLINE_EXCEEDED, "the call's time ended"))
+            return
+        self._answer_all(gone, _too_late())
+        commits = [call for call in job.calls if isinstance(call, CommitCall) and call not in leaving]
+        job.calls = commits
+        if commits:  # what is sent is the highest of theirs
+            highest = highest_of(commits)
+            job.commit = highest.commit
+            if self._must_ask(state.known, highest):
+                job.calls = ()
+                self._requeue(state, commits)
+                self._go_on(state, job.key)
+
+    def _requeue(self, state: KeyState, calls: Sequence[WriteCall]) -> None:
+        """Of those whose write is not sent: they are the next ones."""
+        for call in calls:
+            call.phase = _QUEUED
+        state.queue.extendleft(reversed(calls))
+        self._waiting += len(calls)
+
     def _go_on(self, state: KeyState, key: CheckpointKey) -> None:
         """Begin the next write of a lane that has none under way; before it, a read that was overtaken."""
         now = self._clock()
@@ -404,7 +433,7 @@ class Core:
             self._waiting -= len(batch)
             late = [call for call in batch if call.deadline <= now]
             for call in late:
-                self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
+                self._answer(call, _too_late())
             self._begin(state, key, [call for call in batch if call not in late], now)
         self._drop_if_idle(state, key)
 
@@ -449,7 +478,7 @@ class Core:
         commits = []
         for call in job.deciding:
             if call.deadline <= now:
-                self._answer(call, DeadlineTooShort("the call's time ended before its turn; nothing was sent"))
+                self._answer(call, _too_late())
             elif standing is None or call.number >= standing:
                 commits.append(call)
             elif self._settings.regress is RegressPolicy.WARN:
@@ -473,7 +502,7 @@ class Core:
 
     def _send(self, state: KeyState, job: WriteJob) -> None:
         for call in job.calls:
-            call.phase = _SENT
+            call.phase = _WRITING
         state.writing = job
         state.seen = False
         self._effects.append(Start(job))
@@ -510,15 +539,13 @@ class Core:
                 error.reason in _VALUE_REFUSED
                 and isinstance(call, CommitCall)
                 and job.commit is not None
-                and call.phase is Phase.SENT
+                and call.phase is _WRITING
                 and call.number < job.commit.number
             ):
-                call.phase = Phase.QUEUED
                 again.append(call)
             else:
                 self._answer(call, error)
-        state.queue.extendleft(reversed(again))
-        self._waiting += len(again)
+        self._requeue(state, again)
 
     # knowledge
 
@@ -610,8 +637,12 @@ def _stopping() -> Draining:
     return Draining("the gateway is stopping; nothing was written", retry_after=1.0)
 
 
-def _unknown(call: Call, status: Status, what: str) -> GatewayError:
-    kind = CommitOutcomeUnknown if isinstance(call, CommitCall) else DeleteOutcomeUnknown
+def _too_late() -> DeadlineTooShort:
+    return DeadlineTooShort("the call's time ended before its turn; nothing was sent")
+
+
+def _unknown(job: WriteJob, status: Status, what: str) -> GatewayError:
+    kind = DeleteOutcomeUnknown if job.commit is None else CommitOutcomeUnknown
     again = "commit the same number" if kind is CommitOutcomeUnknown else "delete it"
     error = kind(f"{what} while the write was under way; {again} again, that is safe")
     error.status = status

@@ -55,7 +55,6 @@ from gateway.checkpoints.work import (
 from gateway.checkpoints.workers import Later, Workers
 from gateway.errors import (
     CommitOutcomeUnknown,
-    DeadlineTooShort,
     DeleteOutcomeUnknown,
     GatewayError,
     OutcomeUnknown,
@@ -353,10 +352,8 @@ class CheckpointService:
         return [result for result in waiting.results if result is not None]
 
     def _leave(self, calls: Sequence[Call]) -> None:
-        effects: list[Effect] = []
         with self._lock:
-            for call in calls:
-                effects += self._core.left(call)
+            effects = self._core.left(calls)
         self._perform(effects)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
@@ -399,10 +396,7 @@ class CheckpointService:
 
     def _run(self, job: Job) -> None:
         try:
-            outcome = self._outcome(job) if self._wanted(job) else _nobody_waits()
-            with self._lock:
-                effects = self._core.finished(job, outcome)
-            self._perform(effects)
+            self._perform(self._carry_out(job))
         finally:
             if isinstance(job, WriteJob):
                 with self._idle:
@@ -410,12 +404,14 @@ class CheckpointService:
                     if not self._writing:
                         self._idle.notify_all()
 
-    def _wanted(self, job: Job) -> bool:
-        """Whether a job is still to be carried out."""
-        if isinstance(job, ReadJob):
-            return True
+    def _carry_out(self, job: Job) -> list[Effect]:
+        if isinstance(job, WriteJob):
+            with self._lock:
+                if not self._core.take_up(job):
+                    return self._core.dropped(job)
+        outcome = self._outcome(job)
         with self._lock:
-            return self._core.begin(job)
+            return self._core.finished(job, outcome)
 
     def _lingered(self, linger: Linger) -> None:
         with self._lock:
@@ -446,10 +442,6 @@ class CheckpointService:
         if name and (suppressed := self._limit.admit(name)) is not None:
             more = {"suppressed": suppressed} if suppressed else {}
             log.warning(name, key=str(note.key), standing=str(note.before), committed=str(note.after), **more)
-
-
-def _nobody_waits() -> GatewayError:
-    return DeadlineTooShort("nobody waits any more; nothing was sent")
 
 
 def _unexpected(work: Job | Call) -> GatewayError:

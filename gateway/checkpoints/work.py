@@ -59,8 +59,8 @@ class Phase(Enum):
     """waits for a read of DIS"""
     QUEUED = "queued"
     """waits in its lane; nothing was sent for it"""
-    SENT = "sent"
-    """its write is under way, or waits for a thread"""
+    WRITING = "writing"
+    """its write is sent, or waits for a thread: see ``WriteJob.taken_up``"""
     DONE = "done"
 
 
@@ -140,12 +140,8 @@ class WriteJob:
     at: float
     calls: Sequence[WriteCall]
     commit: Commit | None = None
-    begun: bool = False
-    """whether a thread has taken it; before that nothing was sent"""
-
-    def only_for(self, caller: WriteCall) -> bool:
-        """Whether nobody else waits for it."""
-        return all(call is caller or call.phase is Phase.DONE for call in self.calls)
+    taken_up: bool = False
+    """whether a thread has it; before that nothing was sent, and those who wait for it may change"""
 
     def until(self) -> float:
         """When the last of those who wait for it gives up, on the core's clock."""

@@ -136,12 +136,12 @@ class UnaryMethod(Generic[Request]):
         try:
             if calls.traced:
                 trace = calls.began(context.invocation_metadata())
-            shared.pool.check()
             permit = self._admit(context)
             known = self._known(data, permit)
             if known is not None:
                 calls.ended(clock() - began, trace, _about_bytes(data, self._kind) if calls.traced else "")
                 return known
+            shared.pool.check()
             request = parsed(data, self._kind, shared.max_message)
             caller = Caller(clock() + _time_left(context), context.add_callback, trace, shared.pool.waiting)
             answer = self._method(request, caller, permit)
@@ -242,13 +242,18 @@ class _Call(Generic[Request]):
     _left: bool = field(init=False, default=False)
     """whether its caller went away before its time"""
     _answered: bool = field(init=False, default=False)
+    """what ``Deadlines.remove`` has told, for those who need not know it exactly"""
 
     def begin(self, start: Callable[[Asked], Callable[[], None]]) -> None:
-        """Have the work begun. Raises what is wrong, unless it was answered meanwhile, and is not answered then."""
+        """Have the work begun. Raises what is wrong, and the call is not answered; nothing if it was meanwhile."""
         shared, context = self._shared, self._reply.context
         self.deadline = shared.clock() + _time_left(context)
         shared.pool.begin()
-        shared.deadlines.add(self)
+        try:
+            shared.deadlines.add(self)
+        except BaseException:
+            shared.pool.end()
+            raise
         try:
             if context.add_callback(self._gone) is False:
                 self._over = self._left = True

@@ -160,7 +160,7 @@ class CallPool:
     def begin(self) -> None:
         """A call begins that needs no thread to wait for DIS, but counts like those that do, until :meth:`end`.
 
-        Raises :class:`gateway.errors.Overloaded`.
+        Raises :class:`gateway.errors.Overloaded`, or ``Draining``.
         """
         with self._lock:
             self.room()

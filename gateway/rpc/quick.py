@@ -29,7 +29,8 @@ from gateway.rpc.messages import MessageReader
 _REMEMBERED = 4096
 """Reads that are remembered, with their answers: some MiB, and ten times as much where all metadata is long."""
 _BATCHES_REMEMBERED, _BATCH_MAX = 16, 16 * 1024
-"""Batches that are, and the most bytes of one: some MiB more. Who has many partitions asks for all of them again."""
+"""Batches that are, and the most bytes of one; they have as many reads together as are remembered at the most. Who has
+many partitions asks for all of them again."""
 _ONE_OF = 8
 """Where there is no more room, one of so many requests that are not remembered will be: those that come often are soon
 met, and of a million that come in turn few are remembered in vain."""
@@ -160,10 +161,14 @@ class QuickReads:
         known = [read for read in reads if read is not None]
         if len(data) > _BATCH_MAX or len(known) < len(reads):
             return
-        if len(memo) >= _BATCHES_REMEMBERED:
-            if next(self._news) % _ONE_OF:
-                return
-            memo.popitem(last=False)
+        batches = list(memo.items())
+        count = len(known) + sum(len(batch) for _, batch in batches)
+        if (len(batches) >= _BATCHES_REMEMBERED or count > _REMEMBERED) and next(self._news) % _ONE_OF:
+            return
+        while batches and (len(batches) >= _BATCHES_REMEMBERED or count > _REMEMBERED):
+            oldest, batch = batches.pop(0)
+            memo.pop(oldest, None)
+            count -= len(batch)
         memo[data] = known
 
     # What is wrong is not remembered: wrong names can be as long as a message.

@@ -426,7 +426,7 @@ def test_more_streams_than_workers_do_not_starve_unary_calls_and_their_number_is
 
 def test_a_stop_answers_what_streams_have_sent_and_ends_them(emulator: Emulator, start: Start) -> None:
     running = start(config_for(emulator))
-    running.client.get()
+    running.client.commit(1, "2")
     emulator.inject("hold", method="POST")
     stream = Commits(running.client)
     stream.send(1, commit(5))
@@ -438,6 +438,7 @@ def test_a_stop_answers_what_streams_have_sent_and_ends_them(emulator: Emulator,
         assert running.client.failure(lambda: next(watch)).reason == "GATEWAY_DRAINING"
         for number in range(1, 20):  # their connections stay for as long, so that they hear of it
             assert running.client.failure(running.client.commit, number, "2").reason == "GATEWAY_DRAINING"
+        assert running.client.get("2").source == pb.CHECKPOINT_SOURCE_CACHE
         emulator.release()
         assert stream.answers(1)[1].response.effective.sequence_number == "5"
         failure = running.client.failure(lambda: next(stream.call))

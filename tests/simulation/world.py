@@ -40,7 +40,6 @@ from gateway.checkpoints.work import (
 from gateway.errors import (
     CheckpointRegression,
     CommitOutcomeUnknown,
-    DeadlineTooShort,
     DeleteOutcomeUnknown,
     GatewayError,
     OutcomeUnknown,
@@ -330,10 +329,11 @@ class World:
 
     def _leave(self) -> None:
         if self.calls:
-            begun = self.rng.choice(list(self.calls.values()))
-            self.log.append(f"{self.step}: leaves {brief(begun.call)}")
-            self._take(self.core.left(begun.call))
-            need(id(begun.call) not in self.calls, "a caller that leaves is answered at once")
+            waiting = [begun.call for begun in self.calls.values()]
+            calls = self.rng.sample(waiting, min(len(waiting), self.rng.choice([1, 1, 1, 2, 5])))
+            self.log.append(f"{self.step}: leave {', '.join(brief(call) for call in calls)}")
+            self._take(self.core.left(calls))
+            need(not any(id(call) in self.calls for call in calls), "who leaves is answered at once")
 
     def _list(self) -> None:
         if self.lists and self.rng.random() < 0.6:
@@ -364,12 +364,12 @@ class World:
             self._take(self.core.lingered(job))
             return
         if isinstance(job, WriteJob) and not running.taken:
-            running.taken = self.core.begin(job)
+            running.taken = self.core.take_up(job)
             if not running.taken:
                 self.running.remove(running)
                 self.unwanted += 1
                 self.log.append(f"{self.step}: nobody waits for {brief(job)}")
-                self._take(self.core.finished(job, DeadlineTooShort("nobody waits")))
+                self._take(self.core.dropped(job))
             return
         if not running.done and not (faults and self.rng.random() < 0.15):
             running.done = True
@@ -428,11 +428,20 @@ class World:
     def _lingers(self, key: CheckpointKey) -> bool:
         return any(lane.key == key and lane.doing == "linger" for lane in self.core.lanes(len(KEYS)))
 
+    def _end(self) -> None:
+        self.log.append(f"{self.step}: it ends")
+        self._take(self.core.drain())
+        for _ in range(self.rng.choice([0, 3, 10])):
+            self._progress()
+        if self.rng.random() < 0.5:
+            self.log.append(f"{self.step}: it does not wait for DIS")
+            self._take(self.core.abandon())
+            need(not self.calls, "who waits is answered when the process ends")
+
     def _settle(self) -> None:
         """Let everything end without faults; then nobody may wait any more."""
         if self.rng.random() < 0.2:
-            self.log.append(f"{self.step}: it ends")
-            self._take(self.core.drain())
+            self._end()
         for _ in range(10_000):
             if not self.running:
                 break
@@ -539,10 +548,16 @@ class World:
         need(bool(absent), "a delete is acknowledged after it was applied")
         history.told = max(history.told, absent[-1])
 
+    def _check_unknown(self, call: Call) -> None:
+        for running in self.running:
+            if isinstance(running.job, WriteJob) and running.job.key == call.key:
+                need(running.taken, "what no thread has taken was not sent, and its outcome is known")
+
     def _check_error(self, begun: Begun, error: GatewayError) -> None:
         call, history = begun.call, self.histories[begun.call.key]
         if isinstance(error, OutcomeUnknown):
             need(not isinstance(call, ReadCall), "reads have no unknown outcome")
+            self._check_unknown(call)
             # Where only the caller's time was over, the write goes on, and its outcome may become known after all.
             still_going = error.status is Status.DEADLINE_EXCEEDED
             history.doubted = max(history.doubted, history.newest_own() if still_going else history.now)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import structlog.testing
 
-from gateway.errors import Overloaded
+from gateway.errors import Draining, Overloaded
 from gateway.rpc.arrivals import Arrivals
 from gateway.rpc.channels import Channel, StreamMethod
 from gateway.rpc.handlers import UnaryMethod
@@ -27,14 +27,14 @@ class Pool:
 
     def __init__(self) -> None:
         self.jobs: list[tuple[Any, ...]] = []
-        self.full = False
+        self.full: Overloaded | Draining | None = None
 
     def submit(self, *job: Any) -> None:
         self.jobs.append(job)
 
     def room(self) -> None:
-        if self.full:
-            raise Overloaded("full")
+        if self.full is not None:
+            raise self.full
 
 
 class Method(UnaryMethod[Any]):
@@ -213,13 +213,13 @@ def test_a_call_that_is_over_when_its_message_comes_is_not_begun() -> None:
     assert not rig.pool.jobs
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_a_call_without_a_message_is_left_to_grpcio_where_there_is_room(full: bool) -> None:
+@pytest.mark.parametrize("full", [None, Overloaded("full"), Draining("over")])
+def test_a_call_without_a_message_is_left_to_grpcio_where_there_is_room(full: Overloaded | Draining | None) -> None:
     rig = Rig()
     rig.pool.full = full
     call = rig.submit()
     assert call.message(None) == GOES_ON
-    assert call.failed is full
+    assert call.failed is (full is not None)
     assert [job[5] for job in rig.pool.jobs] == ([] if full else [rig.thunk])
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gateway.errors import Overloaded
+from gateway.errors import Draining, Overloaded
 from gateway.rpc.pool import LOOK_SECONDS, CallPool, _Worker
 from tests.support import wait_until
 
@@ -232,6 +232,34 @@ def test_with_too_many_here_further_ones_are_refused_and_are_counted_by_who_hand
     assert pool.submit(ask) is None
     wait_until(lambda: len(told) == 2)
     assert told[1] == "served"
+
+
+def test_a_pool_that_takes_no_more_says_so_to_those_who_come_and_lets_the_others_go_on(
+    make: Callable[..., CallPool],
+) -> None:
+    pool = make(waiting=2, running=1)
+    jobs = Jobs(pool)
+    jobs.submit(jobs.wait, 1)
+    jobs.begin(1)
+    pool.take_no_more()
+    heard: SimpleQueue[str] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            pool.check()
+        except Draining as error:
+            heard.put(error.reason)
+
+    refused = pool.submit(ask)
+    assert refused is not None
+    refused.result(SECONDS)
+    assert heard.get_nowait() == "GATEWAY_DRAINING"
+    for comes in (pool.room, pool.begin):
+        with pytest.raises(Draining):
+            comes()
+    jobs.go.set()
+    wait_until(lambda: pool.here == 0)
+    assert not jobs.refused.is_set()
 
 
 def test_calls_that_wait_without_a_thread_count_with_those_that_have_one(make: Callable[..., CallPool]) -> None:

@@ -320,6 +320,19 @@ def test_few_batches_are_remembered_and_no_large_ones() -> None:
     assert len(large.SerializeToString()) > 16 * 1024
 
 
+def test_batches_that_are_remembered_have_no_more_reads_together_than_single_ones_may_be() -> None:
+    rig = Rig(ttl=2.0)
+    rig.long(request("2"))
+    small = batch("2").SerializeToString()
+    assert rig.quick.many(small, anything, rig.now) is not None
+    for count in range(300, 340):
+        for _ in range(9):
+            assert rig.short_batch(batch(*["2"] * count)) is not None
+            assert sum(map(len, rig.quick._batch_memo.values())) <= 4096
+    assert len(rig.quick._batch_memo) == 12
+    assert small not in rig.quick._batch_memo
+
+
 def test_a_batch_is_for_those_alone_who_may_read_all_of_it() -> None:
     rig = Rig(ttl=2.0)
     rig.long(request())

@@ -99,12 +99,12 @@ def checkpoint(number: int, key: CheckpointKey = KEY, metadata: str = "") -> Che
 
 
 class Rig:
-    def __init__(self, max_entries: int = 100, **settings: Any) -> None:
+    def __init__(self, max_entries: int = 100, concurrency: int = 8, **settings: Any) -> None:
         self.clock = Clock()
         self.store = FakeStore()
         self.counted: Counter[Event] = Counter()
         self.service = CheckpointService(
-            self.store, CoreSettings(**settings), max_entries, self.clock, count=self.count, concurrency=8
+            self.store, CoreSettings(**settings), max_entries, self.clock, count=self.count, concurrency=concurrency
         )
 
     def count(self, event: Event, count: int, age: float | None) -> None:
@@ -398,9 +398,11 @@ def outcome_of(result: Result) -> str:
     return result.reason
 
 
-def submit(rig: Rig, number: int, *, metadata: str = "", deadline: float = 1e9, **how: Any) -> Submitted:
+def submit(
+    rig: Rig, number: int, key: CheckpointKey = KEY, *, metadata: str = "", deadline: float = 1e9, **how: Any
+) -> Submitted:
     future: Future[Result] = Future()
-    commit = Commit.of(checkpoint(number, metadata=metadata), **how)
+    commit = Commit.of(checkpoint(number, key, metadata), **how)
     return Submitted(number, future, rig.service.submit(commit, future.set_result, deadline=deadline))
 
 
@@ -611,6 +613,79 @@ def test_a_caller_that_gives_up_does_not_cancel_the_write_that_others_share(rig:
     held.release()
     assert again.outcome == "committed 10"
     assert rig.store.values[KEY] == checkpoint(10)
+
+
+class Folded:
+    """10 is stored, and a write of several numbers waits for the one connection, which a write of another key has."""
+
+    def __init__(self, rig: Rig, *numbers: int) -> None:
+        before = Held(rig, "commit")
+        submit(rig, 10)
+        before.wait()
+        self.calls = [submit(rig, number) for number in numbers]
+        self.other = submit(rig, 5, OTHER)
+        self.held = Held(rig, "commit")
+        before.release()
+        self.held.wait()
+        assert rig.service.depth() == 0  # they do not wait in the lane
+
+    def release(self) -> None:
+        self.held.release()
+        assert self.other.outcome == "committed 5"
+
+
+def test_who_leaves_while_a_write_waits_for_a_connection_is_not_sent_and_the_others_are(
+    make: Callable[..., Rig],
+) -> None:
+    rig = make(concurrency=1)
+    folded = Folded(rig, 11, 13, 12)
+    first, highest, last = folded.calls
+    highest.give_up()
+    assert highest.outcome == "DEADLINE_TOO_SHORT"
+    first.give_up()
+    assert first.outcome == "DEADLINE_TOO_SHORT"
+    folded.release()
+    assert last.outcome == "committed 12"
+    assert rig.get() == 12
+    assert rig.store.calls == ["commit 10", "commit 5", "commit 12"]
+
+
+def test_who_is_left_of_a_write_that_waits_for_a_connection_does_not_go_back_unasked(make: Callable[..., Rig]) -> None:
+    rig = make(concurrency=1)
+    folded = Folded(rig, 9, 12)
+    below, highest = folded.calls
+    highest.give_up()
+    assert highest.outcome == "DEADLINE_TOO_SHORT"
+    folded.release()
+    assert below.outcome == "CHECKPOINT_REGRESSION"
+    assert rig.store.calls == ["commit 10", "commit 5", "read"]
+
+
+def test_where_all_leave_while_their_write_waits_for_a_connection_nothing_is_sent_or_in_doubt(
+    make: Callable[..., Rig],
+) -> None:
+    rig = make(concurrency=1)
+    folded = Folded(rig, 11, 12)
+    for call in folded.calls:
+        call.give_up()
+        assert call.outcome == "DEADLINE_TOO_SHORT"
+    folded.release()
+    assert rig.source() is Source.CACHE
+    assert rig.commit(13) == checkpoint(13)
+    assert rig.store.calls == ["commit 10", "commit 5", "commit 13"]
+
+
+def test_at_the_end_of_the_process_what_waits_for_a_connection_is_known_not_to_be_sent(
+    make: Callable[..., Rig],
+) -> None:
+    rig = make(concurrency=1)
+    folded = Folded(rig, 11, 12)
+    rig.service.abandon()
+    assert [call.outcome for call in folded.calls] == ["GATEWAY_DRAINING"] * 2
+    assert folded.other.outcome == "COMMIT_OUTCOME_UNKNOWN"
+    folded.held.release()
+    rig.service.close()
+    assert rig.store.calls == ["commit 10", "commit 5"]
 
 
 def test_a_caller_whose_time_ends_while_its_write_is_under_way_is_told_unknown_and_dis_is_asked(rig: Rig) -> None:
