@@ -174,7 +174,7 @@ class CheckpointService:
             with caller.waiting():
                 return self._results(waiting, calls, caller)
         except Overloaded:
-            self._leave(calls)
+            self.leave(calls)
             raise
 
     def commit_many(self, commits: Iterable[Commit], caller: Caller, most: int) -> Sequence[Result]:
@@ -198,7 +198,7 @@ class CheckpointService:
             waiting.no_more_than(len(calls))
             return self._results(waiting, calls, caller)
 
-    # without waiting: ``answer`` gets the outcome once, from any thread, and must not block
+    # without waiting: ``answer`` gets the outcome once, from any thread, and must not block; what is returned can leave
 
     def submit_read(
         self,
@@ -208,22 +208,30 @@ class CheckpointService:
         *,
         deadline: float,
         trace: Trace | None = None,
-    ) -> Callable[[], None]:
-        """:meth:`get` without waiting. Returns a function that gives up the wait."""
+    ) -> Call:
+        """:meth:`get` without waiting."""
         call = SubmittedRead(key, deadline, wish.fresh, wish.max_age, wish.allow_stale, answer, trace=trace)
         return self._submitted(call, self._core.read)
 
     def submit(
         self, commit: Commit, answer: Callable[[Result], None], *, deadline: float, trace: Trace | None = None
-    ) -> Callable[[], None]:
-        """:meth:`commit` without waiting. Returns a function that gives up the wait."""
+    ) -> Call:
+        """:meth:`commit` without waiting."""
         return self._submitted(SubmittedCommit(commit.key, deadline, commit, answer, trace=trace), self._core.commit)
 
     def submit_delete(
         self, key: CheckpointKey, answer: Callable[[Result], None], *, deadline: float, trace: Trace | None = None
-    ) -> Callable[[], None]:
-        """:meth:`delete` without waiting. Returns a function that gives up the wait."""
+    ) -> Call:
+        """:meth:`delete` without waiting."""
         return self._submitted(SubmittedDelete(key, deadline, answer, trace=trace), self._core.delete)
+
+    def leave(self, calls: Sequence[Call]) -> None:
+        """Give up a wait: those that have no answer get one now. What was not sent for them will not be."""
+        waiting = [call for call in calls if call.phase is not Phase.DONE]
+        if waiting:
+            with self._lock:
+                effects = self._core.left(waiting)
+            self._perform(effects)
 
     # a stream's partitions
 
@@ -327,7 +335,7 @@ class CheckpointService:
             effects = self._core.read(AwaitedRead(key, self.clock() + _REFRESH_SECONDS, True))
         self._perform(effects)
 
-    def _submitted(self, call: CallT, event: Callable[[CallT], list[Effect]]) -> Callable[[], None]:
+    def _submitted(self, call: CallT, event: Callable[[CallT], list[Effect]]) -> Call:
         with self._lock:
             effects = event(call)
         try:
@@ -335,7 +343,7 @@ class CheckpointService:
         except Exception as failure:
             log.exception("upstream_call_failed_unexpectedly", key=str(call.key))
             raise _unexpected(call) from failure
-        return lambda: None if call.phase is Phase.DONE else self._leave([call])
+        return call
 
     def _written(self, call: CallT, event: Callable[[CallT], list[Effect]], waiting: Waiting, caller: Caller) -> Result:
         with caller.waiting():
@@ -344,17 +352,12 @@ class CheckpointService:
 
     def _results(self, waiting: Waiting, calls: Sequence[Call], caller: Caller) -> Sequence[Result]:
         if calls and not waiting.done:
-            if caller.on_gone(lambda: self._leave(calls)) is False:
-                self._leave(calls)  # it has gone already
+            if caller.on_gone(lambda: self.leave(calls)) is False:
+                self.leave(calls)  # it has gone already
             if not waiting.wait(caller.deadline - self.clock()):
-                self._leave(calls)  # which answers them all
+                self.leave(calls)  # which answers them all
                 waiting.wait(threading.TIMEOUT_MAX)
         return [result for result in waiting.results if result is not None]
-
-    def _leave(self, calls: Sequence[Call]) -> None:
-        with self._lock:
-            effects = self._core.left(calls)
-        self._perform(effects)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         """Carry out what the core decided. The answers come late, when all else can be seen.

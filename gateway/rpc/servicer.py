@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.waits import Caller
-from gateway.checkpoints.work import CommitResult, Deleted, ReadResult, Result, expected
+from gateway.checkpoints.work import Call, CommitResult, Deleted, ReadResult, Result, expected
 from gateway.errors import CallerNotAllowed, CallerUnknown, Draining, GatewayError, InvalidField
 from gateway.model import CheckpointKey, Commit
 from gateway.rpc import messages
@@ -62,7 +62,9 @@ class CheckpointServicer:
             key, submit = self._reader.key(request), self._service.submit_read
             permit(*key.app)
             wish = messages.read_wish(request)
-            return lambda asked: submit(key, wish, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            return lambda asked: self._leaving(
+                submit(key, wish, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            )
 
         def told(result: Result) -> bytes:
             return messages.read_response(expected(result, ReadResult)).SerializeToString()
@@ -77,7 +79,9 @@ class CheckpointServicer:
         def read(request: pb.CommitCheckpointRequest, permit: Permit) -> Callable[[Asked], Callable[[], None]]:
             commit, submit = self._reader.commit(request), self._service.submit
             permit(*commit.key.app)
-            return lambda asked: submit(commit, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            return lambda asked: self._leaving(
+                submit(commit, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            )
 
         def told(result: Result) -> bytes:
             nonlocal last
@@ -95,13 +99,18 @@ class CheckpointServicer:
         def read(request: pb.DeleteCheckpointRequest, permit: Permit) -> Callable[[Asked], Callable[[], None]]:
             key, submit = self._reader.key(request), self._service.submit_delete
             permit(*key.app)
-            return lambda asked: submit(key, asked.answered, deadline=asked.deadline, trace=asked.trace)
+            return lambda asked: self._leaving(submit(key, asked.answered, deadline=asked.deadline, trace=asked.trace))
 
         def told(result: Result) -> bytes:
             expected(result, Deleted)
             return b""
 
         return Work(read, told)
+
+    def _leaving(self, call: Call) -> Callable[[], None]:
+        """What gives up the wait."""
+        leave = self._service.leave
+        return lambda: leave((call,))
 
     # many
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
-from gateway.checkpoints.work import Result
+from gateway.checkpoints.work import Call, Result
 from gateway.errors import CallerNotAllowed, CallerUnknown, GatewayError, InvalidField, unexpected
 from gateway.model import CheckpointKey
 from gateway.rpc import messages
@@ -31,7 +31,8 @@ class StreamedCommits:
     """Takes the commits that come over a channel, and sends what became of each. Thread-safe; holds no thread.
 
     ``ended`` is called once, when all that was taken is answered, and the answers have left; with what was wrong, if
-    something was. Not so where the client has :meth:`gone`: then nothing is called any more.
+    something was. Not so where the client has :meth:`gone`: then nothing is called any more, and what was taken is to
+    :meth:`leave`.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class StreamedCommits:
         self._unsent = 0
         self._keys: dict[CheckpointKey, int] = {}
         """how many of them are not answered"""
+        self._waiting: set[_Taken] = set()
+        """those"""
         self._taking = True
         self._full = False
         """whether the next one is not wanted before there is room"""
@@ -108,15 +111,18 @@ class StreamedCommits:
             self._end()
 
     def gone(self) -> bool:
-        """Nobody hears answers any more; what was taken goes on. Tells whether it had not ended before.
-
-        DIS may have a commit for long: its channel is not held for it.
-        """
+        """Nobody hears answers any more. Tells whether it had not ended before."""
         with self._lock:
             ended, self._ended = self._ended, None
             self._taking = False
             self._channel = self._failure = None
         return ended is not None
+
+    def leave(self) -> None:
+        """What was taken and is not sent yet is not sent any more, as the client has :meth:`gone`."""
+        with self._lock:
+            calls = [taken.call for taken in self._waiting if taken.call is not None]
+        self._service.leave(calls)
 
     def _begin(self) -> bool:
         """Count one more; False where none is taken any more."""
@@ -174,8 +180,12 @@ class StreamedCommits:
         taken = _Taken(self, number, commit.key, began)
         with self._lock:
             self._keys[commit.key] = self._keys.get(commit.key, 0) + 1
+            self._waiting.add(taken)
         try:
-            self._service.submit(commit, taken, deadline=began + _COMMIT_TIMEOUT, trace=self._trace)
+            deadline = began + _COMMIT_TIMEOUT
+            taken.call = call = self._service.submit(commit, taken, deadline=deadline, trace=self._trace)
+            if self._channel is None:  # the client has gone meanwhile
+                self._service.leave((call,))
         except Exception as failure:  # noqa: BLE001 — its traceback goes into the log
             taken(failure if isinstance(failure, GatewayError) else unexpected(failure))
 
@@ -189,15 +199,18 @@ class StreamedCommits:
         with self._lock:
             if taken.done:  # it failed when it had begun
                 return
-            taken.done = True
+            taken.done, taken.call = True, None
+            self._waiting.discard(taken)
             left = self._keys[key] - 1
             if left:
                 self._keys[key] = left
             else:
                 del self._keys[key]
             more = self._has_room_again()
-        self._calls.item(self._clock() - taken.began, result if isinstance(result, GatewayError) else None, key)
-        self._answer(taken.number, result)
+            heard = self._channel is not None
+        if heard:
+            self._calls.item(self._clock() - taken.began, result if isinstance(result, GatewayError) else None, key)
+            self._answer(taken.number, result)
         if more:
             self._want()
 
@@ -223,13 +236,14 @@ class StreamedCommits:
 class _Taken:
     """A commit that was taken: called with its result, it is answered, once."""
 
-    __slots__ = ("_commits", "began", "done", "key", "number")
+    __slots__ = ("_commits", "began", "call", "done", "key", "number")
 
     def __init__(self, commits: StreamedCommits, number: int, key: CheckpointKey, began: float) -> None:
         self._commits = commits
         self.number = number
         self.key = key
         self.began = began
+        self.call: Call | None = None
         self.done = False
 
     def __call__(self, result: Result) -> None:

@@ -195,6 +195,7 @@ class StreamServicer:
             channel.end()
             if not failed:
                 calls.ended(None, trace, cancelled=gone or channel.broken)
+            commits.leave()
 
         commits = StreamedCommits(
             self._service, self._reader, permit, shared.max_message, shared.clock, calls, trace, channel, ended

@@ -268,6 +268,24 @@ def test_a_client_that_breaks_a_stream_off_does_not_stop_what_was_sent(emulator:
     assert [msgspec.json.decode(one.body)["sequence_number"] for one in emulator.requests()] == ["5", "6"]
 
 
+def test_what_a_stream_that_is_broken_off_has_not_sent_is_not_sent(emulator: Emulator, start: Start) -> None:
+    running = start(config_for(emulator, upstream=msgspec.structs.replace(upstream_of(emulator), pool_size=1)))
+    client, service = running.client, running.gateway.service
+    emulator.inject("hold", method="POST", times=1)
+    stream = Commits(client)
+    stream.send(1, commit(5))
+    emulator.wait_for_held(1)
+    stream.send(2, commit(6))  # waits in its lane,
+    stream.send(3, commit(7, "1"))  # and this one for the connection
+    wait_until(lambda: service.depth() == 1 and sum(lane.carried for lane in service.lanes(9)) == 2)
+    stream.call.cancel()
+    wait_until(lambda: service.depth() == 0 and sum(lane.carried for lane in service.lanes(9)) == 1)
+    emulator.release()
+    assert client.commit(8, "1").result == pb.COMMIT_RESULT_COMMITTED
+    writes = [one for one in emulator.requests() if one.method == "POST"]
+    assert [msgspec.json.decode(one.body)["sequence_number"] for one in writes] == ["5", "8"]
+
+
 def test_a_stream_takes_no_more_than_its_backlog(emulator: Emulator, client: Client) -> None:
     emulator.inject("hold", method="POST", path_contains="checkpoints")
     taken = 0

@@ -403,7 +403,8 @@ def submit(
 ) -> Submitted:
     future: Future[Result] = Future()
     commit = Commit.of(checkpoint(number, key, metadata), **how)
-    return Submitted(number, future, rig.service.submit(commit, future.set_result, deadline=deadline))
+    call = rig.service.submit(commit, future.set_result, deadline=deadline)
+    return Submitted(number, future, lambda: rig.service.leave((call,)))
 
 
 def test_commits_that_wait_fold_into_the_highest_and_other_keys_go_on(rig: Rig) -> None:

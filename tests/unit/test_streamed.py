@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway._gen.disgateway.v1 import checkpoint_pb2 as pb
 from gateway.checkpoints.service import CheckpointService
 from gateway.checkpoints.work import CommitResult, Result
-from gateway.errors import CommitOutcomeUnknown, Draining, GatewayError
+from gateway.errors import CommitOutcomeUnknown, DeadlineTooShort, GatewayError
 from gateway.model import Checkpoint, CheckpointKey, Commit
 from gateway.rpc import streamed
 from gateway.rpc.admission import anything
@@ -26,18 +26,27 @@ Answer = Callable[[Result], None]
 
 
 class Service:
-    """Keeps what is submitted; ``problem`` is raised then."""
+    """Keeps what is submitted; ``problem`` is raised then, ``meanwhile`` done."""
 
     concurrency = 2
 
     def __init__(self) -> None:
         self.taken: list[tuple[CheckpointKey, Answer]] = []
         self.problem: Exception | None = None
+        self.meanwhile: Callable[[], object] = lambda: None
 
-    def submit(self, commit: Commit, answer: Answer, **more: Any) -> None:
-        self.taken.append((commit.key, answer))
+    def submit(self, commit: Commit, answer: Answer, **more: Any) -> object:
+        taken = commit.key, answer
+        self.taken.append(taken)
+        self.meanwhile()
         if self.problem is not None:
             raise self.problem
+        return taken
+
+    def leave(self, calls: list[tuple[CheckpointKey, Answer]]) -> None:
+        for call in calls:
+            self.taken.remove(call)
+            call[1](DeadlineTooShort("its caller has gone"))
 
 
 class Channel:
@@ -69,12 +78,23 @@ class Channel:
         """Nor for this."""
 
 
+class Items(Unseen):
+    """Keeps what was answered."""
+
+    def __init__(self, items: list[str]) -> None:
+        self._items = items
+
+    def item(self, seconds: float | None, error: GatewayError | None, about: CheckpointKey | None) -> None:
+        self._items.append("" if error is None else error.reason)
+
+
 class Rig:
     def __init__(self) -> None:
         self.service = Service()
         self.channel = Channel()
         self.ends: list[GatewayError | None] = []
         self.reader = MessageReader()
+        self.items: list[str] = []
         self.number = 0
         self.commits = StreamedCommits(
             cast(CheckpointService, self.service),
@@ -82,7 +102,7 @@ class Rig:
             anything,
             1000,
             time.monotonic,
-            Unseen(),
+            Items(self.items),
             None,
             self.channel,
             self.ends.append,
@@ -219,18 +239,38 @@ def test_what_cannot_go_on_ends_when_what_was_before_is_answered() -> None:
 
 
 @pytest.mark.usefixtures("without_collector")
-def test_a_client_that_has_gone_hears_nothing_and_nothing_of_it_is_held_for_dis() -> None:
+def test_a_client_that_has_gone_hears_nothing_and_leaves_what_is_not_answered() -> None:
     rig = Rig()
     rig.commit(1)
+    rig.answer()
+    rig.leave()
     rig.commit(2)
+    rig.commit(3)
+    left = rig.service.taken
     assert rig.commits.gone()
     assert not rig.commits.gone()
-    channel = weakref.ref(rig.channel)
-    left = rig.service.taken
+    rig.commits.leave()
+    rig.commits.leave()
+    assert left == []
+    assert rig.channel.ids == [1]
+    assert rig.items == [""]  # the others have no answer that could be counted
+    channel, commits = weakref.ref(rig.channel), weakref.ref(rig.commits)
     del rig
     assert channel() is None
-    for _, answer in left:
-        answer(Draining("over"))
+    assert commits() is None
+
+
+def test_what_is_taken_while_the_client_goes_is_left_as_well() -> None:
+    rig = Rig()
+
+    def go() -> None:
+        rig.commits.gone()
+        rig.commits.leave()
+
+    rig.service.meanwhile = go
+    rig.commit()
+    assert rig.service.taken == []
+    assert rig.channel.ids == []
 
 
 @pytest.mark.usefixtures("without_collector")
@@ -242,6 +282,7 @@ def test_what_was_wrong_with_a_stream_does_not_keep_it(gone: bool) -> None:
     rig.come(b"\xff")
     if gone:
         rig.commits.gone()
+        rig.commits.leave()
     else:
         rig.answer()
         rig.leave()
@@ -296,6 +337,8 @@ class Streams(RuleBasedStateMachine):
     def go(self) -> None:
         ended = bool(self.rig.ends)
         assert self.rig.commits.gone() is not (ended or self.gone)
+        self.rig.commits.leave()
+        assert not self.rig.service.taken
         self.gone = True
 
     @invariant()

@@ -88,6 +88,9 @@ type CheckpointServiceClient interface {
 	ListCheckpoints(ctx context.Context, in *ListCheckpointsRequest, opts ...grpc.CallOption) (*ListCheckpointsResponse, error)
 	// Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
 	// a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+	//
+	// Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+	// unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
 	BatchGetCheckpoints(ctx context.Context, in *BatchGetCheckpointsRequest, opts ...grpc.CallOption) (*BatchGetCheckpointsResponse, error)
 	// Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
 	// the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
@@ -97,7 +100,8 @@ type CheckpointServiceClient interface {
 	// unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
 	// sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
 	//
-	// A stream that breaks leaves its unanswered commits unknown: commit again.
+	// A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+	// sent any more.
 	StreamCommits(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamCommitsRequest, StreamCommitsResponse], error)
 	// Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
 	// commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in
@@ -259,6 +263,9 @@ type CheckpointServiceServer interface {
 	ListCheckpoints(context.Context, *ListCheckpointsRequest) (*ListCheckpointsResponse, error)
 	// Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
 	// a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+	//
+	// Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+	// unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
 	BatchGetCheckpoints(context.Context, *BatchGetCheckpointsRequest) (*BatchGetCheckpointsResponse, error)
 	// Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
 	// the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
@@ -268,7 +275,8 @@ type CheckpointServiceServer interface {
 	// unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
 	// sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
 	//
-	// A stream that breaks leaves its unanswered commits unknown: commit again.
+	// A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+	// sent any more.
 	StreamCommits(grpc.BidiStreamingServer[StreamCommitsRequest, StreamCommitsResponse]) error
 	// Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
 	// commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in

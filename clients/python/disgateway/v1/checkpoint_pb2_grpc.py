@@ -152,6 +152,9 @@ class CheckpointServiceServicer:
     def BatchGetCheckpoints(self, request, context):
         """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
         a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+
+        Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+        unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,7 +174,8 @@ class CheckpointServiceServicer:
         unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
         sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
 
-        A stream that breaks leaves its unanswered commits unknown: commit again.
+        A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+        sent any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

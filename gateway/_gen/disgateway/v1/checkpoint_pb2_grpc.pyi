@@ -91,6 +91,9 @@ class CheckpointServiceStub:
     BatchGetCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchGetCheckpointsRequest, _checkpoint_pb2.BatchGetCheckpointsResponse]
     """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
     a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+
+    Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+    unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
     """
     BatchCommitCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchCommitCheckpointsRequest, _checkpoint_pb2.BatchCommitCheckpointsResponse]
     """Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
@@ -102,7 +105,8 @@ class CheckpointServiceStub:
     unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
     sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
 
-    A stream that breaks leaves its unanswered commits unknown: commit again.
+    A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+    sent any more.
     """
     WatchCheckpoints: _grpc.UnaryStreamMultiCallable[_checkpoint_pb2.WatchCheckpointsRequest, _checkpoint_pb2.WatchCheckpointsResponse]
     """Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
@@ -169,6 +173,9 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
     BatchGetCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchGetCheckpointsRequest, _checkpoint_pb2.BatchGetCheckpointsResponse]  # type: ignore[assignment]
     """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
     a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+
+    Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+    unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
     """
     BatchCommitCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoint_pb2.BatchCommitCheckpointsRequest, _checkpoint_pb2.BatchCommitCheckpointsResponse]  # type: ignore[assignment]
     """Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
@@ -180,7 +187,8 @@ class CheckpointServiceAsyncStub(CheckpointServiceStub):
     unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
     sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
 
-    A stream that breaks leaves its unanswered commits unknown: commit again.
+    A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+    sent any more.
     """
     WatchCheckpoints: _aio.UnaryStreamMultiCallable[_checkpoint_pb2.WatchCheckpointsRequest, _checkpoint_pb2.WatchCheckpointsResponse]  # type: ignore[assignment]
     """Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
@@ -274,6 +282,9 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_checkpoint_pb2.BatchGetCheckpointsResponse, _abc.Awaitable[_checkpoint_pb2.BatchGetCheckpointsResponse]]:
         """Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
         a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+
+        Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+        unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
         """
 
     @_abc_1.abstractmethod
@@ -297,7 +308,8 @@ class CheckpointServiceServicer(metaclass=_abc_1.ABCMeta):
         unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
         sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
 
-        A stream that breaks leaves its unanswered commits unknown: commit again.
+        A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+        sent any more.
         """
 
     @_abc_1.abstractmethod

@@ -69,6 +69,9 @@ module DisGateway
         rpc :ListCheckpoints, ::DisGateway::V1::ListCheckpointsRequest, ::DisGateway::V1::ListCheckpointsResponse
         # Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
         # a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+        #
+        # Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+        # unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
         rpc :BatchGetCheckpoints, ::DisGateway::V1::BatchGetCheckpointsRequest, ::DisGateway::V1::BatchGetCheckpointsResponse
         # Commits many checkpoints in one call, each as CommitCheckpoint would: side by side, those of one key in the order of
         # the request. One failure fails only its own key. The call itself fails only if it cannot be taken as a whole.
@@ -78,7 +81,8 @@ module DisGateway
         # unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
         # sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
         #
-        # A stream that breaks leaves its unanswered commits unknown: commit again.
+        # A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+        # sent any more.
         rpc :StreamCommits, stream(::DisGateway::V1::StreamCommitsRequest), stream(::DisGateway::V1::StreamCommitsResponse)
         # Follows some checkpoints: first the present value of each key, then every change that this gateway learns of, by a
         # commit, a delete or a read. A client that is slow to receive gets the newest value of each key, not every one in

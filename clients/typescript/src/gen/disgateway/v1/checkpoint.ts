@@ -2196,6 +2196,9 @@ export const CheckpointServiceService = {
   /**
    * Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
    * a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+   *
+   * Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+   * unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
    */
   batchGetCheckpoints: {
     path: "/disgateway.v1.CheckpointService/BatchGetCheckpoints" as const,
@@ -2230,7 +2233,8 @@ export const CheckpointServiceService = {
    * unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
    * sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
    *
-   * A stream that breaks leaves its unanswered commits unknown: commit again.
+   * A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+   * sent any more.
    */
   streamCommits: {
     path: "/disgateway.v1.CheckpointService/StreamCommits" as const,
@@ -2314,6 +2318,9 @@ export interface CheckpointServiceServer extends UntypedServiceImplementation {
   /**
    * Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
    * a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+   *
+   * Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+   * unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
    */
   batchGetCheckpoints: handleUnaryCall<BatchGetCheckpointsRequest, BatchGetCheckpointsResponse>;
   /**
@@ -2327,7 +2334,8 @@ export interface CheckpointServiceServer extends UntypedServiceImplementation {
    * unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
    * sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
    *
-   * A stream that breaks leaves its unanswered commits unknown: commit again.
+   * A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+   * sent any more.
    */
   streamCommits: handleBidiStreamingCall<StreamCommitsRequest, StreamCommitsResponse>;
   /**
@@ -2448,6 +2456,9 @@ export interface CheckpointServiceClient extends Client {
   /**
    * Reads many checkpoints in one call, each as GetCheckpoint would. The call itself fails only if it cannot be taken as
    * a whole (more than 1,000 keys, an unknown read mode); what is wrong with one key is the status of its own result.
+   *
+   * Where metadata is long, ask for some hundred keys at a time, or have your client take more: gRPC's clients take 4 MiB
+   * unless told otherwise, and 1,000 checkpoints with the longest metadata in the longest characters are just above it.
    */
   batchGetCheckpoints(
     request: BatchGetCheckpointsRequest,
@@ -2489,7 +2500,8 @@ export interface CheckpointServiceClient extends Client {
    * unanswered commits of a stream, then reads no further until some are answered: the stream's flow control holds the
    * sender back. When the client half-closes, everything that was sent is answered, then the stream ends with OK.
    *
-   * A stream that breaks leaves its unanswered commits unknown: commit again.
+   * A stream that breaks leaves its unanswered commits unknown: commit again. What was not sent to DIS by then is not
+   * sent any more.
    */
   streamCommits(): ClientDuplexStream<StreamCommitsRequest, StreamCommitsResponse>;
   streamCommits(options: Partial<CallOptions>): ClientDuplexStream<StreamCommitsRequest, StreamCommitsResponse>;
