@@ -90,7 +90,7 @@ ADVICE: dict[str, Advice] = {
         "DIS is too slow for the load, see `disgw_writes_waiting`."),
     "GATEWAY_DRAINING": Advice(
         "The gateway is stopping and takes nothing more, or the stream is older than "
-        "`server.max_connection_age_seconds`; nothing was sent.",
+        "`server.max_connection_age_seconds`; what has no answer was not sent.",
         "Try again, on a new connection or stream."),
     # the operator's
     "UPSTREAM_CREDENTIALS_REJECTED": Advice(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 import msgspec
 from google.protobuf.duration_pb2 import Duration
@@ -11,6 +13,8 @@ from gateway._gen.disgateway.v1 import checkpoint_pb2_grpc as pb_grpc
 from gateway.cli import options
 from gateway.cli.client import channel, shown_seconds
 from gateway.cli.exits import Exit
+from gateway.errors import InvalidField
+from gateway.model import canonical_partition
 
 _RESULTS: dict[int, str] = {pb.COMMIT_RESULT_COMMITTED: "committed", pb.COMMIT_RESULT_SUPERSEDED: "superseded"}
 _SOURCES: dict[int, str] = {
@@ -59,7 +63,7 @@ def get(
         click.echo(_line(answer.checkpoint))
         click.echo(f"from {source}{aged}", err=True)
     else:
-        click.echo(f"no checkpoint for {stream}/{app}/{partition}", err=True)
+        click.echo(f"no checkpoint for {_name(stream, app, partition)}", err=True)
     ctx.exit(Exit.DONE if answer.found else Exit.NOT_FOUND)
 
 
@@ -119,11 +123,18 @@ def delete(stream: str, app: str, partition: str, target: str, timeout: float, o
     if output == "json":
         _print_json({"deleted": True})
     else:
-        click.echo(f"deleted the checkpoint of {stream}/{app}/{partition}")
+        click.echo(f"deleted the checkpoint of {_name(stream, app, partition)}")
 
 
 def _key(stream: str, app: str, partition: str) -> pb.CheckpointKey:
     return pb.CheckpointKey(stream_name=stream, app_name=app, partition_id=partition)
+
+
+def _name(stream: str, app: str, partition: str) -> str:
+    """As answers spell it."""
+    with suppress(InvalidField):  # a later gateway may take other spellings
+        partition = canonical_partition(partition)
+    return f"{stream}/{app}/{partition}"
 
 
 def _duration(seconds: float) -> Duration:

@@ -21,7 +21,8 @@ def serve(ctx: click.Context, /, dev: bool, **given: Any) -> None:
 
     Asked to stop, it says that it is not ready, and serves on until its clients have left or the grace period is over;
     then it finishes what it took. Asked again, it ends at once. Exits with 0 after a stop, 1 if an address cannot be
-    listened on, 2 for a configuration that cannot be used, 4 if there were no credentials in time.
+    listened on, or DIS has not answered all writes when the time for a stop is over, 2 for a configuration that cannot
+    be used, 4 if there were no credentials in time.
 
     Flags go over environment variables (DISGW_UPSTREAM__ENDPOINT and so on) over the file of --config over defaults;
     `dis-gateway config` shows what came of it. Secrets have no flag: every process could read them.

@@ -105,7 +105,7 @@ class Pace:
 
 def _too_long(wait: float) -> UpstreamError:
     return UpstreamError(
-        "DIS throttles, and the gateway holds calls back: this one's turn comes too late for it; nothing was sent",
+        "DIS throttles, or upstream.max_calls_per_second does: the turn of this call comes too late; nothing was sent",
         status=Status.RESOURCE_EXHAUSTED,
         reason="UPSTREAM_THROTTLED",
         retry_after=max(1.0, wait),

@@ -63,7 +63,7 @@ def test_json_has_everything(run: Callable[..., Result]) -> None:
 def test_no_checkpoint_is_exit_code_3(run: Callable[..., Result]) -> None:
     none = run("get", *KEY)
     assert (none.exit_code, none.stdout) == (3, "")
-    assert none.stderr == f"no checkpoint for {STREAM}/{APP}/0\n"
+    assert none.stderr == f"no checkpoint for {STREAM}/{APP}/shardId-0000000000\n"
     none = run("get", *KEY, "--output", "json")
     assert none.exit_code == 3
     assert as_json(none.stdout)["found"] is False
@@ -72,7 +72,8 @@ def test_no_checkpoint_is_exit_code_3(run: Callable[..., Result]) -> None:
 def test_a_delete_deletes_one_partition(emulator: Emulator, run: Callable[..., Result]) -> None:
     emulator.set_checkpoint(STREAM, APP, 0, 1)
     emulator.set_checkpoint(STREAM, APP, 1, 2)
-    assert run("delete", *KEY).exit_code == 0
+    done = run("delete", *KEY)
+    assert (done.exit_code, done.stdout) == (0, f"deleted the checkpoint of {STREAM}/{APP}/shardId-0000000000\n")
     assert emulator.checkpoint(STREAM, APP, 0) is None
     assert emulator.checkpoint(STREAM, APP, 1) == ("2", "")
 

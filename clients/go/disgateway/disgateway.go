@@ -20,6 +20,9 @@ import (
 //go:embed service-config.json
 var ServiceConfig string
 
+// A thousand checkpoints with long metadata are above the 4 MiB that gRPC takes by itself.
+const maxAnswer = 16 << 20
+
 // Dial prepares a connection to "host:port" or "unix:///path". gRPC connects with the first call, and again by itself
 // when the gateway was away. Options come after its own, so they may replace them.
 func Dial(target string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
@@ -31,6 +34,7 @@ func Dial(target string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 		// An attempt to connect that hangs ends no later than the call that waits for it. The default is 20 seconds.
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: callTimeout}),
 		grpc.WithDefaultServiceConfig(ServiceConfig),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 	}, options...)...)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +60,42 @@ func TestACallWaitsForAGatewayThatIsStillStartingWithinItsDeadline(t *testing.T)
 	}
 	if gateway.timeLeft <= 0 || gateway.timeLeft > 10*time.Second {
 		t.Errorf("the call had %v", gateway.timeLeft)
+	}
+}
+
+type fullGateway struct {
+	pb.UnimplementedCheckpointServiceServer
+}
+
+func (fullGateway) BatchGetCheckpoints(context.Context, *pb.BatchGetCheckpointsRequest) (*pb.BatchGetCheckpointsResponse, error) {
+	checkpoint := &pb.Checkpoint{SequenceNumber: "9", Metadata: strings.Repeat("\U0001F600", 1000)}
+	result := &pb.BatchGetCheckpointsResult{Result: &pb.BatchGetCheckpointsResult_Response{
+		Response: &pb.GetCheckpointResponse{Found: true, Checkpoint: checkpoint},
+	}}
+	answer := &pb.BatchGetCheckpointsResponse{}
+	for range 1100 {
+		answer.Results = append(answer.Results, result)
+	}
+	return answer, nil
+}
+
+func TestTheLargestAnswerIsTaken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gateway.sock")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	pb.RegisterCheckpointServiceServer(server, fullGateway{})
+	defer server.Stop()
+	go server.Serve(listener)
+	conn, err := disgateway.Dial("unix://" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := pb.NewCheckpointServiceClient(conn).BatchGetCheckpoints(t.Context(), &pb.BatchGetCheckpointsRequest{}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -15,6 +15,7 @@ OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),  # a sidecar is back within seconds
     ("grpc.min_reconnect_backoff_ms", 5000),  # bounds an attempt to connect that hangs; it is 20 seconds otherwise
+    ("grpc.max_receive_message_length", 16 << 20),  # a thousand checkpoints with long metadata are above 4 MiB
     ("grpc.enable_http_proxy", 0),  # http_proxy is not meant for a sidecar
 )
 

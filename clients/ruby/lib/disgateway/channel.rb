@@ -10,6 +10,7 @@ module DisGateway
   CHANNEL_ARGS = {
     'grpc.service_config' => SERVICE_CONFIG,
     'grpc.enable_http_proxy' => 0, # http_proxy is not meant for a neighbour
+    'grpc.max_receive_message_length' => 16 << 20, # a thousand checkpoints with long metadata are above 4 MiB
     'grpc.initial_reconnect_backoff_ms' => 100,
     'grpc.max_reconnect_backoff_ms' => 1000 # a sidecar is back within seconds
   }.freeze

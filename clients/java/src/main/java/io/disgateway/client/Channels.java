@@ -20,7 +20,8 @@ public final class Channels {
    */
   public static ManagedChannelBuilder<?> to(String target) {
     return Grpc.newChannelBuilder(target, InsecureChannelCredentials.create())
-        .proxyDetector(address -> null); // the JVM's proxy is not for what is beside us
+        .proxyDetector(address -> null) // the JVM's proxy is not for what is beside us
+        .maxInboundMessageSize(16 << 20); // a thousand checkpoints with long metadata are above 4 MiB
   }
 
   /**
