@@ -169,15 +169,17 @@ class Gateway:
             self._jobs.append(job)
 
     def _work(self, job: Job) -> None:
-        self._perform(self._carry_out(job))
+        self._carry_out(job)
         while self._jobs:
-            self._perform(self._carry_out(self._jobs.popleft()))
+            self._carry_out(self._jobs.popleft())
         self._free += 1
 
-    def _carry_out(self, job: Job) -> list[Effect]:
-        if isinstance(job, WriteJob) and not self._core.take_up(job):
-            return self._core.dropped(job)
-        return self._core.finished(job, self._outcome(job))
+    def _carry_out(self, job: Job) -> None:
+        if isinstance(job, WriteJob):
+            self._perform(self._core.take_up(job))
+            if not job.taken_up:
+                return
+        self._perform(self._core.finished(job, self._outcome(job)))
 
     def _outcome(self, job: Job) -> Checkpoint | GatewayError | None:
         try:

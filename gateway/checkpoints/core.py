@@ -156,6 +156,7 @@ class Core:
 
     def left(self, calls: Sequence[Call]) -> list[Effect]:
         """The time of callers is over, or they went away: they are answered now. What was sent goes on."""
+        leaving = frozenset(calls)
         for call in calls:
             state = self._states.get(call.key)
             if call.phase is _DONE or state is None:
@@ -167,22 +168,24 @@ class Core:
                 self._answer(call, ReadTimedOut("DIS did not answer within the time of the call", retry_after=1.0))
                 self._drop_if_idle(state, call.key)
             elif isinstance(state.writing, WriteJob) and call.phase is _WRITING:
-                self._leave_write(state, state.writing, calls)
+                self._leave_write(state, state.writing, leaving)
             elif isinstance(call, CommitCall | DeleteCall):
                 self._unqueue(state, call)
                 self._answer(call, _too_late())
         return self._taken()
 
-    def take_up(self, job: WriteJob) -> bool:
-        """A thread has a write, and sends it; or hands it to ``dropped`` where this tells that nobody waits for it."""
-        job.taken_up = any(call.phase is _WRITING for call in job.calls)
-        return job.taken_up
-
-    def dropped(self, job: WriteJob) -> list[Effect]:
-        """A write that nobody waits for any more was not sent."""
-        state = self._states[job.key]
-        state.writing = None
-        self._go_on(state, job.key)
+    def take_up(self, job: WriteJob) -> list[Effect]:
+        """A thread has a write. It is to be sent if it is ``taken_up`` now, and is over if nobody waits for it."""
+        state, now = self._states[job.key], self._clock()
+        late = [call for call in job.calls if call.deadline <= now]
+        if late:
+            self._leave_write(state, job, frozenset(late))
+        job.taken_up = bool(job.calls)
+        if job.taken_up:
+            self._note_what_is_sent(state, job)
+        else:
+            state.writing = None
+            self._go_on(state, job.key)
         return self._taken()
 
     def finished(self, job: Job, outcome: Checkpoint | GatewayError | None) -> list[Effect]:
@@ -212,14 +215,12 @@ class Core:
         return self._taken()
 
     def abandon(self) -> list[Effect]:
-        """The process ends before DIS has answered: whoever waits for a write hears that its outcome is unknown."""
-        jobs = [state.writing for state in self._states.values() if isinstance(state.writing, WriteJob)]
-        for job in jobs:
-            if job.taken_up:
-                self._doubt(self._states[job.key], job.key)
+        """After :meth:`drain`, before DIS has answered: whoever waits for a write hears that its outcome is unknown."""
+        for key, state in self._states.items():
+            job = state.writing
+            if isinstance(job, WriteJob) and job.taken_up:
+                self._doubt(state, key)
                 self._answer_all(job.calls, _unknown(job, Status.UNAVAILABLE, "the gateway ended"))
-            else:
-                self._answer_all(job.calls, _stopping())
         return self._taken()
 
     def drain(self) -> list[Effect]:
@@ -228,9 +229,13 @@ class Core:
         for key, state in list(self._states.items()):
             waiting: list[Call] = list(state.overtaken)
             state.overtaken.clear()
-            if isinstance(state.writing, ReadJob):
-                waiting += state.writing.deciding
-                state.writing.deciding.clear()
+            doing = state.writing
+            if isinstance(doing, ReadJob):
+                waiting += doing.deciding
+                doing.deciding.clear()
+            elif isinstance(doing, WriteJob) and not doing.taken_up:
+                waiting += doing.calls
+                doing.calls = ()
             for flight in state.flights:
                 waiting += flight.calls
                 flight.calls.clear()
@@ -388,9 +393,8 @@ class Core:
         elif isinstance(state.writing, ReadJob) and isinstance(call, CommitCall):
             state.writing.deciding.remove(call)
 
-    def _leave_write(self, state: KeyState, job: WriteJob, calls: Sequence[Call]) -> None:
-        """Those of ``calls`` who wait for a write leave."""
-        leaving = set(calls)
+    def _leave_write(self, state: KeyState, job: WriteJob, leaving: frozenset[Call]) -> None:
+        """Those of ``leaving`` who wait for a write leave it."""
         gone = [call for call in job.calls if call in leaving]
         if job.taken_up:
             self._doubt(state, job.key)
@@ -401,11 +405,11 @@ class Core:
         job.calls = commits
         if commits:  # what is sent is the highest of theirs
             highest = highest_of(commits)
+            lower = highest.commit is not job.commit
             job.commit = highest.commit
-            if self._must_ask(state.known, highest):
+            if lower and self._must_ask(state.known, highest):
                 job.calls = ()
                 self._requeue(state, commits)
-                self._go_on(state, job.key)
 
     def _requeue(self, state: KeyState, calls: Sequence[WriteCall]) -> None:
         """Of those whose write is not sent: they are the next ones."""
@@ -491,14 +495,8 @@ class Core:
             self._send_highest(state, job.key, commits)
 
     def _send_highest(self, state: KeyState, key: CheckpointKey, commits: list[CommitCall]) -> None:
-        highest = highest_of(commits)
-        known = state.known
-        goes_back = known is not None and known.number is not None and highest.number < known.number
-        if known is not None and goes_back and highest.commit.allow_rewind:
-            self._note(Event.REWOUND, key, before=known.number, after=highest.number)
-        if len(commits) > 1:
-            self._note(Event.FOLDED, key, count=len(commits) - 1)
-        self._send(state, WriteJob(key, self.next_order(), self._clock(), commits, highest.commit))
+        commit = highest_of(commits).commit
+        self._send(state, WriteJob(key, self.next_order(), self._clock(), commits, commit))
 
     def _send(self, state: KeyState, job: WriteJob) -> None:
         for call in job.calls:
@@ -506,6 +504,14 @@ class Core:
         state.writing = job
         state.seen = False
         self._effects.append(Start(job))
+
+    def _note_what_is_sent(self, state: KeyState, job: WriteJob) -> None:
+        known, commit = state.known, job.commit
+        before = None if known is None else known.number
+        if commit is not None and commit.allow_rewind and before is not None and commit.number < before:
+            self._note(Event.REWOUND, job.key, before=before, after=commit.number)
+        if len(job.calls) > 1:
+            self._note(Event.FOLDED, job.key, count=len(job.calls) - 1)
 
     def _write_finished(self, state: KeyState, job: WriteJob, outcome: Checkpoint | GatewayError | None) -> None:
         if isinstance(outcome, GatewayError):

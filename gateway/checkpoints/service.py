@@ -392,29 +392,31 @@ class CheckpointService:
 
     def _start(self, job: Job) -> None:
         """Have a job carried out, when there is a thread for it."""
-        writes = isinstance(job, WriteJob)
+        self._workers.put(partial(self._write, job) if isinstance(job, WriteJob) else partial(self._carry_out, job))
+
+    def _write(self, job: WriteJob) -> None:
         with self._idle:
-            self._writing += writes
-        self._workers.put(partial(self._run, job))
-
-    def _run(self, job: Job) -> None:
+            self._writing += 1
         try:
-            self._perform(self._carry_out(job))
-        finally:
-            if isinstance(job, WriteJob):
-                with self._idle:
-                    self._writing -= 1
-                    if not self._writing:
-                        self._idle.notify_all()
-
-    def _carry_out(self, job: Job) -> list[Effect]:
-        if isinstance(job, WriteJob):
             with self._lock:
-                if not self._core.take_up(job):
-                    return self._core.dropped(job)
+                effects = self._core.take_up(job)
+            try:
+                if effects:
+                    self._perform(effects)
+            finally:  # whatever becomes of those who were late
+                if job.taken_up:
+                    self._carry_out(job)
+        finally:
+            with self._idle:
+                self._writing -= 1
+                if not self._writing:
+                    self._idle.notify_all()
+
+    def _carry_out(self, job: Job) -> None:
         outcome = self._outcome(job)
         with self._lock:
-            return self._core.finished(job, outcome)
+            effects = self._core.finished(job, outcome)
+        self._perform(effects)
 
     def _lingered(self, linger: Linger) -> None:
         with self._lock:

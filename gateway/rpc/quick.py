@@ -7,6 +7,7 @@ Answers are put together from the bytes of their parts: those of a message in pa
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import count
@@ -61,6 +62,8 @@ class QuickReads:
         self._count_hit = service.count_hit
         self._memo: OrderedDict[bytes, _Read] = OrderedDict()
         self._batch_memo: OrderedDict[bytes, list[_Read]] = OrderedDict()
+        self._batch_lock = threading.Lock()
+        """for whoever changes it"""
         self._news = count(1)
 
     def one(self, data: bytes, permit: Permit, now: float) -> bytes | None:
@@ -157,19 +160,17 @@ class QuickReads:
 
     def _remember_batch(self, data: bytes, reads: Sequence[_Read | None]) -> None:
         """Remember what a batch asks for, in the same way, if each of its reads is remembered."""
-        memo = self._batch_memo
         known = [read for read in reads if read is not None]
         if len(data) > _BATCH_MAX or len(known) < len(reads):
             return
-        batches = list(memo.items())
-        count = len(known) + sum(len(batch) for _, batch in batches)
-        if (len(batches) >= _BATCHES_REMEMBERED or count > _REMEMBERED) and next(self._news) % _ONE_OF:
-            return
-        while batches and (len(batches) >= _BATCHES_REMEMBERED or count > _REMEMBERED):
-            oldest, batch = batches.pop(0)
-            memo.pop(oldest, None)
-            count -= len(batch)
-        memo[data] = known
+        with self._batch_lock:
+            memo = self._batch_memo
+            count = len(known) + sum(map(len, memo.values()))
+            if (len(memo) >= _BATCHES_REMEMBERED or count > _REMEMBERED) and next(self._news) % _ONE_OF:
+                return
+            while memo and (len(memo) >= _BATCHES_REMEMBERED or count > _REMEMBERED):
+                count -= len(memo.popitem(last=False)[1])
+            memo[data] = known
 
     # What is wrong is not remembered: wrong names can be as long as a message.
 

@@ -190,12 +190,14 @@ class StreamServicer:
 
         def over() -> None:
             gone = commits.gone()
-            if gone:
-                self._leave(stream)
-            channel.end()
-            if not failed:
-                calls.ended(None, trace, cancelled=gone or channel.broken)
-            commits.leave()
+            try:
+                if gone:
+                    self._leave(stream)
+                channel.end()
+                if not failed:
+                    calls.ended(None, trace, cancelled=gone or channel.broken)
+            finally:
+                commits.leave()
 
         commits = StreamedCommits(
             self._service, self._reader, permit, shared.max_message, shared.clock, calls, trace, channel, ended

@@ -214,6 +214,7 @@ class World:
                     )
                 )
         self.calls: dict[int, Begun] = {}
+        self.answered: list[Call] = []
         self.running: list[Running] = []
         self.lists: list[tuple[int, list[tuple[CheckpointKey, SequenceNumber | None]] | None]] = []
         self.refused: dict[str, str] = {}
@@ -331,6 +332,7 @@ class World:
         if self.calls:
             waiting = [begun.call for begun in self.calls.values()]
             calls = self.rng.sample(waiting, min(len(waiting), self.rng.choice([1, 1, 1, 2, 5])))
+            calls += self.answered[-1:]  # who has just been answered may leave as well
             self.log.append(f"{self.step}: leave {', '.join(brief(call) for call in calls)}")
             self._take(self.core.left(calls))
             need(not any(id(call) in self.calls for call in calls), "who leaves is answered at once")
@@ -364,12 +366,14 @@ class World:
             self._take(self.core.lingered(job))
             return
         if isinstance(job, WriteJob) and not running.taken:
-            running.taken = self.core.take_up(job)
+            effects = self.core.take_up(job)
+            running.taken = job.taken_up
+            need(all(call.deadline > self.time for call in job.calls), "nothing is sent for whom there is no time left")
             if not running.taken:
                 self.running.remove(running)
                 self.unwanted += 1
                 self.log.append(f"{self.step}: nobody waits for {brief(job)}")
-                self._take(self.core.dropped(job))
+            self._take(effects)
             return
         if not running.done and not (faults and self.rng.random() < 0.15):
             running.done = True
@@ -432,11 +436,13 @@ class World:
         self.log.append(f"{self.step}: it ends")
         self._take(self.core.drain())
         for _ in range(self.rng.choice([0, 3, 10])):
-            self._progress()
+            self.rng.choice([self._progress, self._leave])()
         if self.rng.random() < 0.5:
             self.log.append(f"{self.step}: it does not wait for DIS")
             self._take(self.core.abandon())
             need(not self.calls, "who waits is answered when the process ends")
+            for _ in range(3):  # and is served what is cached
+                self._read()
 
     def _settle(self) -> None:
         """Let everything end without faults; then nobody may wait any more."""
@@ -492,6 +498,7 @@ class World:
         self.log.append(f"{self.step}: {brief(call)} is answered with {brief(result)}")
         if begun is None:
             raise Violation("a call is answered once")
+        self.answered.append(call)
         if isinstance(result, ReadResult):
             self._check_read(begun, result)
         elif isinstance(result, CommitResult):
@@ -557,6 +564,8 @@ class World:
         call, history = begun.call, self.histories[begun.call.key]
         if isinstance(error, OutcomeUnknown):
             need(not isinstance(call, ReadCall), "reads have no unknown outcome")
+            kind = DeleteOutcomeUnknown if isinstance(call, DeleteCall) else CommitOutcomeUnknown
+            need(isinstance(error, kind), "who is told that an outcome is unknown is told of what")
             self._check_unknown(call)
             # Where only the caller's time was over, the write goes on, and its outcome may become known after all.
             still_going = error.status is Status.DEADLINE_EXCEEDED

@@ -331,6 +331,10 @@ def test_batches_that_are_remembered_have_no_more_reads_together_than_single_one
             assert sum(map(len, rig.quick._batch_memo.values())) <= 4096
     assert len(rig.quick._batch_memo) == 12
     assert small not in rig.quick._batch_memo
+    before = set(rig.quick._batch_memo)
+    for count in range(400, 408):
+        assert rig.short_batch(batch(*["2"] * count)) is not None
+    assert len(set(rig.quick._batch_memo) - before) == 1  # of those that come once few take the place of others
 
 
 def test_a_batch_is_for_those_alone_who_may_read_all_of_it() -> None:

@@ -23,6 +23,7 @@ from gateway.errors import (
     CommitOutcomeUnknown,
     DeadlineTooShort,
     DeleteOutcomeUnknown,
+    Draining,
     GatewayError,
     ReadTimedOut,
     Status,
@@ -619,11 +620,15 @@ def test_a_caller_that_gives_up_does_not_cancel_the_write_that_others_share(rig:
 class Folded:
     """10 is stored, and a write of several numbers waits for the one connection, which a write of another key has."""
 
-    def __init__(self, rig: Rig, *numbers: int) -> None:
+    def __init__(self, rig: Rig, *numbers: int, seconds: Sequence[float] = ()) -> None:
         before = Held(rig, "commit")
         submit(rig, 10)
         before.wait()
-        self.calls = [submit(rig, number) for number in numbers]
+        times = [rig.clock.now + some for some in seconds] or [1e9] * len(numbers)
+        self.calls = [
+            submit(rig, number, metadata=str(place), deadline=time)
+            for place, (number, time) in enumerate(zip(numbers, times, strict=True))
+        ]
         self.other = submit(rig, 5, OTHER)
         self.held = Held(rig, "commit")
         before.release()
@@ -660,6 +665,96 @@ def test_who_is_left_of_a_write_that_waits_for_a_connection_does_not_go_back_una
     folded.release()
     assert below.outcome == "CHECKPOINT_REGRESSION"
     assert rig.store.calls == ["commit 10", "commit 5", "read"]
+
+
+def test_who_is_left_of_a_write_that_is_not_sent_is_before_those_that_came_later_and_in_order(
+    make: Callable[..., Rig],
+) -> None:
+    rig = make(concurrency=1)
+    folded = Folded(rig, 8, 12, 8)
+    later = submit(rig, 3, allow_rewind=True)
+    rig.store.values[KEY] = checkpoint(7)  # elsewhere
+    folded.calls[1].give_up()
+    folded.release()
+    results = [folded.calls[place].future.result(30) for place in (0, 2)]
+    last = checkpoint(8, metadata="2")
+    assert [isinstance(one, CommitResult) and one.effective == last for one in results] == [True, True]
+    assert later.outcome == "committed 3"
+    assert rig.store.calls == ["commit 10", "commit 5", "read", "commit 8", "commit 3"]
+
+
+def test_who_leaves_a_write_that_sends_the_same_without_it_changes_nothing(make: Callable[..., Rig]) -> None:
+    rig = make(concurrency=1, regress=RegressPolicy.WARN)
+    folded = Folded(rig, 9, 8)
+    another = submit(rig, 6, CheckpointKey("stream", "app", "2"))
+    held = Held(rig, "commit")
+    folded.release()
+    held.wait()
+    stays, gone = folded.calls
+    gone.give_up()
+    assert gone.outcome == "DEADLINE_TOO_SHORT"
+    held.release()
+    assert (another.outcome, stays.outcome) == ("committed 6", "committed 9")
+    assert rig.store.calls == ["commit 10", "commit 5", "read", "commit 6", "commit 9"]
+    assert rig.counted[Event.REGRESSION_ALLOWED] == 2
+    assert rig.counted[Event.FOLDED] == 0
+
+
+def test_a_rewind_that_leaves_before_it_is_sent_is_none(make: Callable[..., Rig]) -> None:
+    rig = make(concurrency=1)
+    rig.commit(10)
+    held = Held(rig, "commit")
+    other = submit(rig, 5, OTHER)
+    held.wait()
+    gone = submit(rig, 3, allow_rewind=True)
+    gone.give_up()
+    held.release()
+    assert other.outcome == "committed 5"
+    assert rig.counted[Event.REWOUND] == 0
+    assert submit(rig, 4, allow_rewind=True).outcome == "committed 4"
+    assert rig.counted[Event.REWOUND] == 1
+
+
+def test_a_commit_whose_time_is_over_when_a_connection_is_free_is_not_sent_with_others(
+    make: Callable[..., Rig],
+) -> None:
+    rig = make(concurrency=1)
+    folded = Folded(rig, 13, 12, seconds=(30, 60))
+    late, other = folded.calls
+    rig.clock.now += 40
+    folded.release()
+    assert late.outcome == "DEADLINE_TOO_SHORT"
+    assert other.outcome == "committed 12"
+    assert rig.store.calls == ["commit 10", "commit 5", "commit 12"]
+
+
+def test_a_delete_that_leaves_while_it_is_under_way_is_told_that_it_is_unknown(rig: Rig) -> None:
+    rig.commit(10)
+    held = Held(rig, "delete")
+    gone: Future[Result] = Future()
+    call = rig.service.submit_delete(KEY, gone.set_result, deadline=1e9)
+    held.wait()
+    rig.service.leave((call,))
+    result = gone.result(30)
+    assert isinstance(result, DeleteOutcomeUnknown)
+    held.release()
+    wait_until(lambda: KEY not in rig.store.values)
+
+
+def test_a_stop_does_not_wait_for_a_write_that_nobody_waits_for(make: Callable[..., Rig]) -> None:
+    rig = make(concurrency=1)
+    held = Held(rig, "read")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(rig.get)
+        held.wait()
+        call = submit(rig, 11)
+        call.give_up()
+        assert call.outcome == "DEADLINE_TOO_SHORT"
+        assert rig.service.close(0.0)
+        held.release()
+        with pytest.raises(Draining):
+            reading.result(30)
+    assert rig.store.calls == ["read"]
 
 
 def test_where_all_leave_while_their_write_waits_for_a_connection_nothing_is_sent_or_in_doubt(
