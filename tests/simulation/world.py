@@ -174,6 +174,8 @@ class Options:
     """how often somebody commits: where it is often, many wait in the lanes"""
     others: int
     """how often another program writes, if there is one"""
+    lists: int
+    """how often somebody lists"""
 
 
 def options(rng: random.Random) -> Options:
@@ -193,6 +195,7 @@ def options(rng: random.Random) -> Options:
         reads=rng.choice([14, 14, 40]),
         commits=rng.choice([20, 20, 20, 20, 80]),
         others=rng.choice([4, 4, 12]),
+        lists=rng.choice([3, 3, 20]),
     )
 
 
@@ -252,7 +255,7 @@ class World:
                 self._pass,
                 self._list,
             ],
-            [self.options.reads, self.options.commits, 3, self.options.others, 45, 5, 6, 3],
+            [self.options.reads, self.options.commits, 3, self.options.others, 45, 5, 6, self.options.lists],
         )[0]
         action()
 
