@@ -146,12 +146,12 @@ class CallPool:
     def check(self) -> None:
         """In a call: whether it may be served. Raises :class:`gateway.errors.Overloaded`, or ``Draining``."""
         if self._mine.refused:
-            raise self._too_many()
+            raise self._refusal()
 
     def room(self) -> None:
         """Whether there is any for one more. Raises :class:`gateway.errors.Overloaded`, or ``Draining``."""
         if not self._taking or self.here >= self._most:
-            raise self._too_many()
+            raise self._refusal()
 
     def take_no_more(self) -> None:
         """Refuse calls from now on; those that are here go on."""
@@ -330,7 +330,7 @@ class CallPool:
             self._add()
         return now
 
-    def _too_many(self) -> GatewayError:
+    def _refusal(self) -> GatewayError:
         if not self._taking:
             return Draining("the gateway is stopping; nothing was sent", retry_after=1.0)
         return Overloaded(f"{self._most} calls are under way, and no more are taken", retry_after=1.0)

@@ -92,7 +92,7 @@ class QuickReads:
                     if served is None:
                         return None
                     known, answer = served
-                else:
+                else:  # what _served does, less a call for each
                     if read.allowed is not permit:
                         permit(*read.key.app)
                         read.allowed = permit

@@ -197,10 +197,10 @@ class StreamedCommits:
         """What became of a commit that was taken."""
         key = taken.key
         with self._lock:
-            if taken.done:  # it failed when it had begun
+            if taken not in self._waiting:  # it failed when it had begun
                 return
-            taken.done, taken.call = True, None
-            self._waiting.discard(taken)
+            self._waiting.remove(taken)
+            taken.call = None
             left = self._keys[key] - 1
             if left:
                 self._keys[key] = left
@@ -236,7 +236,7 @@ class StreamedCommits:
 class _Taken:
     """A commit that was taken: called with its result, it is answered, once."""
 
-    __slots__ = ("_commits", "began", "call", "done", "key", "number")
+    __slots__ = ("_commits", "began", "call", "key", "number")
 
     def __init__(self, commits: StreamedCommits, number: int, key: CheckpointKey, began: float) -> None:
         self._commits = commits
@@ -244,7 +244,6 @@ class _Taken:
         self.key = key
         self.began = began
         self.call: Call | None = None
-        self.done = False
 
     def __call__(self, result: Result) -> None:
         self._commits.answered(self, result)

@@ -352,19 +352,19 @@ def test_a_stream_is_counted_once_by_how_it_ended(emulator: Emulator, start: Sta
     assert len(list(stream.call)) == 1
     call = running.client.channel.stream_stream("/disgateway.v1.CheckpointService/StreamCommits")
     running.client.failure(lambda: list(call(iter([b"\xff"]), timeout=20)))
-
-    def counted() -> dict[str, float]:
-        found = re.findall(r'disgw_rpcs_total{code="(\w+)",method="StreamCommits"} (\S+)', metrics_text(running))
-        return {code: float(count) for code, count in found if float(count)}
-
-    wait_until(lambda: counted() == {"OK": 1.0, "INVALID_ARGUMENT": 1.0})
+    wait_until(lambda: streams_by_code(running) == {"OK": 1.0, "INVALID_ARGUMENT": 1.0})
     wait_until(lambda: "disgw_streams_open 0.0" in metrics_text(running))
     running.client.commit(2)  # gRPC has heard of all that happened before
-    assert counted() == {"OK": 1.0, "INVALID_ARGUMENT": 1.0}
+    assert streams_by_code(running) == {"OK": 1.0, "INVALID_ARGUMENT": 1.0}
 
 
 def metrics_text(running: Running) -> str:
     return running.gateway.metrics.text().decode()
+
+
+def streams_by_code(running: Running) -> dict[str, float]:
+    found = re.findall(r'disgw_rpcs_total{code="(\w+)",method="StreamCommits"} (\S+)', metrics_text(running))
+    return {code: float(count) for code, count in found}
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["nothing under way", "a commit under way"])
@@ -388,13 +388,6 @@ def test_a_stream_that_its_client_breaks_off_is_counted_as_such_and_makes_room(
     if rpc_server.inner_parts() is not None:  # grpcio's own way may take a break for a half-close, for a moment
         assert counted == {"CANCELLED": 5.0, "OK": 0.0}
     assert set(counted) == {"CANCELLED", "OK"}
-
-
-def streams_by_code(running: Running) -> dict[str, float]:
-    name = 'disgw_rpcs_total{code="'
-    lines = [line.removeprefix(name) for line in metrics_text(running).splitlines() if line.startswith(name)]
-    counted = [line.split('",method="StreamCommits"} ') for line in lines]
-    return {code: float(*count) for code, *count in counted if count}
 
 
 def test_a_watch_gives_the_present_values_and_then_the_changes(emulator: Emulator, client: Client) -> None:
