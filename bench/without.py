@@ -112,7 +112,7 @@ BATCHES = Change(
     goal=0.85,
     slack=1.08,
 )
-BATCH_REQUESTS = Change("batches that are remembered", "gateway/rpc/quick.py", "        memo[data] = known\n", "")
+BATCH_REQUESTS = Change("batches that are remembered", "gateway/rpc/quick.py", "            memo[data] = known\n", "")
 _OF_READS = (SHORT_WAY, ARRIVALS, POLLER, REQUESTS, ANSWERS, REGISTERED)
 LOADS = (
     Load("16 callers", ("-callers", "16"), _OF_READS),
